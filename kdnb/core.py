@@ -106,6 +106,7 @@ def in_eval(
 class Cost:
     "Images that went forward through a model, and images a gradient came back for."
     def __init__(self): self.forward, self.backward = 0, 0
+    def __deepcopy__(self, memo): return self  # a copy of a counted model is counted too, on the same account
     def _hook(self, module, args, output):
         n = output.shape[0]
         self.forward += n
