@@ -127,16 +127,17 @@ def augment(
     gen: torch.Generator = None, # None = torch's global generator
 ) -> torch.Tensor: # [N, C, H, W], channels last
     "A random crop and a random mirror image for every image of a batch."
-    n, _, h, w = x.shape
+    n, c, h, w = x.shape
     device = gen.device if gen is not None else "cpu"
     shift = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=gen, device=device)
     mirrored = torch.rand(n, 1, generator=gen, device=device) < (.5 if flip else 0.)
     across = torch.arange(w, device=device).expand(n, w)
     rows = shift[0] + torch.arange(h, device=device)
     columns = shift[1] + torch.where(mirrored, w - 1 - across, across)
-    rows, columns = rows.to(x.device)[:, :, None], columns.to(x.device)[:, None, :]
-    padded = torch.nn.functional.pad(x, (pad,) * 4).permute(0, 2, 3, 1)
-    return padded[torch.arange(n, device=x.device)[:, None, None], rows, columns].permute(0, 3, 1, 2)
+    rows = rows + torch.arange(n, device=device)[:, None] * (h + 2 * pad)  # the padded images, one below the other
+    pixel = (rows[:, :, None] * (w + 2 * pad) + columns[:, None, :]).flatten().to(x.device)
+    padded = torch.nn.functional.pad(x, (pad,) * 4).permute(0, 2, 3, 1).reshape(-1, c)
+    return padded.index_select(0, pixel).view(n, h, w, c).permute(0, 3, 1, 2)
 
 # %% ../nbs/01_data.ipynb #660c9228
 def channel_stats(
@@ -191,10 +192,12 @@ def _official(
     place = Path(root) / PLACES[name]
     try: parts = [OFFICIAL[name](root, train=t, download=download) for t in (True, False)]
     except Exception as e:  # torchvision raises whatever its parsers and the network raise
-        if place.exists(): raise KdnbError(f"{name} in {place} is incomplete or damaged ({_reason(e)}). Delete that folder and load with download=True.") from None
-        if download: raise KdnbError(f"{name} could not be fetched ({_reason(e)}). Put its official files into {place}, or use fashion_mnist_mini, which needs no download.") from None
-        raise KdnbError(f"{name} is not in {root}. Load with download=True, or put its official files into {place} (or pictures into "
-                        f"{Path(root) / name}/train/<class>/ and /test/<class>/), or use fashion_mnist_mini, which needs no download.") from None
+        instead = "or use fashion_mnist_mini, which needs no download."
+        if place.exists(): said = f"{name} in {place} is incomplete or damaged ({_reason(e)}). Delete that folder and load with download=True, {instead}"
+        elif download: said = f"{name} could not be fetched into {root} ({_reason(e)}). Put its official files into {place}, {instead}"
+        else: said = (f"{name} is not in {root}. Load with download=True, or put its official files into {place} "
+                      f"(or pictures into {Path(root) / name}/train/<class>/ and /test/<class>/), {instead}")
+        raise KdnbError(said) from None
     classes = [str(i) for i in range(10)] if name == "mnist" else FASHION if name == "fashion_mnist" else parts[0].classes
     return *(_numbered(p.data, p.targets, first) for p, first in zip(parts, (0, TEST_ID))), list(classes)
 
@@ -228,7 +231,9 @@ def _all_numbered(
 ) -> bool:
     "Whether each file is named by a number, and no number comes twice."
     stems = [p.stem for p in paths]
-    return all(s.isascii() and s.isdigit() and len(s) < 10 for s in stems) and len({int(s) for s in stems}) == len(stems) and all(int(s) < TEST_ID for s in stems)
+    if not all(s.isascii() and s.isdigit() for s in stems): return False
+    numbers = {int(s) for s in stems}
+    return len(numbers) == len(stems) and max(numbers, default=0) < TEST_ID
 
 # %% ../nbs/01_data.ipynb #d1e38bab
 def _fit(
@@ -256,28 +261,33 @@ def _decode_all(
     paths: list, # of files
     size: int, # as in `_fit`
     what: str, # said beside the progress bar
+    like: tuple = None, # (height, width) that every picture must have; None = those of the first one
 ) -> tuple: # (list of uint8 [C, H, W], the positions in `paths` that could be read)
     "Decode pictures, with progress; a broken one is named and left out."
     pictures, kept, broken = [], [], []
     with progress(len(paths), what) as bar:
         for i, path in enumerate(paths):
             try: pictures.append(_decode(path, size)); kept.append(i)
-            except Exception as e: broken.append(f"{path} ({_reason(e)})")  # a broken file can raise nearly anything
-            if i % 100 == 99 or i + 1 == len(paths): bar.update(i % 100 + 1)
-    if broken: print(f"{what}: {len(broken)} of {len(paths)} pictures cannot be read and are left out: {'; '.join(broken[:5])}{'; ...' if len(broken) > 5 else ''}")
+            except Exception as e: broken.append(f"{path} ({_reason(e)})"); continue  # a broken file can raise nearly anything
+            finally: bar.update()
+            like = like or tuple(pictures[0].shape[1:])
+            if tuple(pictures[-1].shape[1:]) != like:
+                raise KdnbError(f"{path} is {_size(pictures[-1].shape[1:])} pixels, others are {_size(like)}. Give size=<pixels> to scale and crop all pictures alike.")
+    if broken:
+        print(f"{what}: {len(broken)} of {len(paths)} pictures cannot be read and are left out: {'; '.join(broken[:5])}{'; ...' if len(broken) > 5 else ''}")
     if not pictures: raise KdnbError(f"{what}: none of the {len(paths)} pictures can be read. Check the files.")
     return pictures, kept
 
 
+def _size(shape) -> str: return f"{shape[0]} x {shape[1]}"
+
+
 def _stack(
-    pictures: list, # of uint8 [C, H, W]
-    what: str, # said in an error
+    pictures: list, # of uint8 [C, H, W], all of one height and width
     channels: int, # 1 or 3
 ) -> torch.Tensor: # uint8 [N, channels, H, W]
-    "One tensor of pictures of one size; grey ones repeated to three channels where the set has colour."
-    sizes = sorted({tuple(p.shape[1:]) for p in pictures})
-    if len(sizes) > 1: raise KdnbError(f"{what}: pictures of {len(sizes)} different sizes, e.g. {sizes[0]} and {sizes[-1]}. Give size=<pixels> to scale and crop them alike.")
-    out = torch.empty(len(pictures), channels, *sizes[0], dtype=torch.uint8)
+    "One tensor of all pictures; grey ones repeated to three channels where the set has colour."
+    out = torch.empty(len(pictures), channels, *pictures[0].shape[1:], dtype=torch.uint8)
     for i, p in enumerate(pictures): out[i] = p
     return out
 
@@ -319,13 +329,16 @@ def _read_tree(
     for part, tree in trees.items(): lists[part] = _part(tree, classes)
     fitting = lists["train"][0] + lists.get("valid", ([], []))[0]  # train and valid share one range of ids
     numbered, firsts = _all_numbered(fitting), dict(train=0, valid=len(lists["train"][0]), test=TEST_ID)
-    decoded = {part: _decode_all(paths, size, f"reading {root.name}/{part}") for part, (paths, _) in lists.items()}
+    decoded, like = {}, None
+    for part, (paths, _) in lists.items():
+        decoded[part] = _decode_all(paths, size, f"reading {root.name}/{part}", like)
+        like = tuple(decoded[part][0][0].shape[1:])
     channels = max(p.shape[0] for pictures, _ in decoded.values() for p in pictures)
     made = dict(valid=None)
     for part, (pictures, kept) in decoded.items():
         paths, labels = lists[part]
         ids = _folder_ids(paths, firsts[part], numbered if part != "test" else _all_numbered(paths))
-        made[part] = Images(_stack(pictures, f"{root.name}/{part}", channels), torch.tensor(labels)[kept], torch.tensor(ids)[kept])
+        made[part] = Images(_stack(pictures, channels), torch.tensor(labels)[kept], torch.tensor(ids)[kept])
     return made["train"], made["valid"], made["test"], classes
 
 # %% ../nbs/01_data.ipynb #aae7306e
@@ -339,7 +352,8 @@ def _read(name: str, root, download: bool, size: int) -> tuple:
     if name in OFFICIAL and ((Path(root) / PLACES[name]).exists() or not (folder / "train").is_dir()):
         train, test, classes = _official(name, root, download)
         return train, None, test, classes, name
-    if not folder.is_dir(): raise KdnbError(f"data set {name!r} is neither known nor a folder. Allowed: {', '.join(NAMES)}, or the path of a folder with train/<class>/ and test/<class>/.")
+    if not folder.is_dir():
+        raise KdnbError(f"data set {name!r} is neither known nor a folder. Allowed: {', '.join(NAMES)}, or the path of a folder with train/<class>/ and test/<class>/.")
     return *_read_tree(folder, size), folder.resolve().name
 
 
@@ -361,7 +375,8 @@ def load_data(
     if valid is None: train, valid = hold_out(train, split_seed)
     parts = []
     for images, n, what in zip((train, valid, test), (n_train, n_valid, n_test), ("n_train", "n_valid", "n_test")):
-        if n is not None and not 1 <= n <= len(images): raise KdnbError(f"{what} is {n}, but {short} has {len(images)} such images. Give 1 to {len(images)}, or leave it out for all.")
+        if n is not None and not 1 <= n <= len(images):
+            raise KdnbError(f"{what} is {n}, but {short} has {len(images)} such images. Give 1 to {len(images)}, or leave it out for all.")
         images = images if n is None else balanced_subset(images, n, split_seed)
         parts.append(Images(_fit(images.images, size), images.labels, images.ids))
     return Splits(short, *parts, list(classes), *channel_stats(parts[0])).to(device)

@@ -24,7 +24,7 @@ from .attacks import freeze, pgd
 from .core import KdnbError, atomic_path, in_eval
 from .data import Images
 from .noise import is_noisy, noise_off
-from .smoothing import monte_carlo
+from .smoothing import monte_carlo, vote
 
 # %% ../nbs/10_evaluation.ipynb #130eb3fd
 def interval(
@@ -101,8 +101,8 @@ class Target:
 
     def predict(self, x) -> torch.Tensor:  # int64 [N]
         "The classes of images x [N,C,H,W]: fresh draws at every call, never a minimum over calls."
-        draws = self.draws if self.random else 1
-        return monte_carlo(self.model, x, draws, self.sigma, self.unit, self.batch_size).predict(self.rule)
+        if self.random and self.rule == "votes": return vote(self.model, x, self.draws, self.sigma, self.unit, self.batch_size)  # stops early, exactly
+        return monte_carlo(self.model, x, self.draws if self.random else 1, self.sigma, self.unit, self.batch_size).predict(self.rule)
 
     def correct(self, x, y) -> torch.Tensor:  # bool [N], on the CPU
         "Which images x [N,C,H,W] get their label y [N]."
@@ -220,9 +220,9 @@ def check_unchanged(
 ) -> list: # one row
     "Attack and evaluation leave a model's `training` flags, buffers and parameters alone."
     model = copy.deepcopy(model).train()
-    before = {k: v.clone() for k, v in model.state_dict().items()}
+    modes, before = [m.training for m in model.modules()], {k: v.clone() for k, v in model.state_dict().items()}
     Target(model).correct(attack(model, x, y), y)
-    flags = sum(not m.training for m in model.modules())
+    flags = sum(m.training != mode for m, mode in zip(model.modules(), modes))
     moved = [k for k, v in model.state_dict().items() if not torch.equal(v, before[k])]
     said = [f"{flags} modules were left in another mode"] * bool(flags) + [f"changed: {', '.join(moved[:3])}"] * bool(moved)
     return [_row("unchanged", not said, "; ".join(said) or "flags, buffers and parameters are as before")]
@@ -302,6 +302,7 @@ def sanity_checks(
     sigma: float = 0., # std of the input noise of that vote
     unit: str = "pixel", # sigma's unit
     rule: str = "votes", # how draws become one answer
+    random: bool = None, # should two forward passes of the model differ? None: if it holds noise that is on
     results: dict = None, # finished results for `check_results`: clean, white_box, transferred, square
 ) -> pd.DataFrame: # tidy rows: check, passed (True, False, or None: it only informs), said
     "Every check of this room on one model."
@@ -309,7 +310,7 @@ def sanity_checks(
     def right(eps, steps): return target.correct(attack(target.model, x, y, eps=eps, steps=steps), y)
     clean, full = target.correct(x, y), right(eps, steps)
     few = sorted({1, max(1, steps//4), steps})
-    rows = check_outputs(model, x, is_noisy(model)) + check_gradient(model, x, y) + check_unchanged(model, fixed(attack, eps, 1), x[:8], y[:8])
+    rows = check_outputs(model, x, is_noisy(model) if random is None else random) + check_gradient(model, x, y) + check_unchanged(model, fixed(attack, eps, 1), x[:8], y[:8])
     rows += check_order("more steps", {"0 steps": clean, **{f"{k} step{'s' * (k > 1)}": full if k == steps else right(eps, k) for k in few}}, target.random)
     rows += check_order("larger eps", {f"{e*255:.3g}/255": full if e == eps else right(e, steps) for e in (eps/4, eps/2, eps, 2*eps)}, target.random)
     far = right(.5, max(steps, 20))

@@ -69,7 +69,7 @@ def _order(column: pd.Series) -> list: return list(dict.fromkeys(column))  # as 
 
 def _fix(fig):
     "Lay the figure out for good, so that every later drawing puts everything in the same place."
-    fig.canvas.draw(); fig.canvas.draw()
+    fig.draw_without_rendering(); fig.draw_without_rendering()  # the second time with the room that the labels need
     fig.set_layout_engine("none")
     return fig
 
@@ -91,7 +91,7 @@ def _label_ends(
 ):
     "Write names to the right of an axis, at the height of the line's end or as near as there is room, with a hair-line to it."
     if not ends: return
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     (low, high), height = ax.get_ylim(), ax.get_window_extent().height / ax.figure.dpi * 72
     points = [(y - low) / (high - low) * height for y, *_ in ends]
     for (y, text, colour), at, to in zip(ends, points, part(points, 1.25*SMALL)):
@@ -108,10 +108,10 @@ def curves_by_epoch(
 ):
     "One panel each value of `panel`, sharing the y axis; mean and std over seeds."
     need_columns(rows, ["panel", "series", "epoch", value])
-    panels, last = _order(rows.panel), rows.panel.iloc[-1]
-    fig, axes = _panels(len(panels), (2.6 + 2.2*len(panels), 2.7), sharey=True)
+    panels = _order(rows.panel); last = panels[-1]
+    fig, axes = _panels(len(panels), (2.1 + 2.15*len(panels), 2.7), sharey=True)
     same = len({tuple(_order(part.series)) for _, part in rows.groupby("panel")}) == 1
-    ends = [_draw_curves(ax, rows[rows.panel == panel], roles, value) + _draw_marks(ax, marks, panel) for ax, panel in zip(axes, panels)]
+    ends = [_draw_curves(ax, rows[rows.panel == panel], roles, value) + _draw_marks(ax, marks, panel, panel == last) for ax, panel in zip(axes, panels)]
     for ax, panel, found in zip(axes, panels, ends):
         ax.set(title=panel, xlabel="epoch", xlim=(rows.epoch.min(), rows.epoch.max()))
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
@@ -133,14 +133,14 @@ def _draw_curves(ax, rows, roles, value) -> list: # the lines' ends
     return ends
 
 
-def _draw_marks(ax, marks, panel) -> list: # the lines' ends
+def _draw_marks(ax, marks, panel, last) -> list: # the lines' ends
     ends = []
     for mark in ([] if marks is None else marks.to_dict("records")):
         if pd.notna(mark.get("panel")) and mark["panel"] != panel: continue
         y, role = 100 * mark["accuracy"], mark.get("role")
         colour = ROLES[role][0] if role in ROLES else GREY
         ax.axhline(y, color=colour, lw=1, ls=(0, (1, 1.6)), zorder=1.5)
-        ends.append((y, f"{mark['label']} {y:.1f}", colour))
+        if last or pd.notna(mark.get("panel")): ends.append((y, f"{mark['label']} {y:.1f}", colour))  # what all panels share is named once
     return ends
 
 # %% ../nbs/11_plots.ipynb #300bd9be
@@ -201,9 +201,10 @@ def heatmap(
 
 
 def _thin_ticks(ax, table):
-    "At most six ticks a side, at whole cells, with short numbers."
+    "At most ten ticks a side, at whole cells, with short numbers."
     for axis, names in ((ax.xaxis, table.columns), (ax.yaxis, table.index)):
-        at = np.arange(0, len(names), -(-len(names) // 6) if len(names) > 12 else 1)
+        every = next(s for s in (1, 2, 5, 10, 20, 50, 100) if len(names) / s <= 10)
+        at = np.arange(0, len(names), every)
         axis.set_ticks(at + .5, [f"{names[i]:g}" for i in at])
 
 # %% ../nbs/11_plots.ipynb #45b25428
@@ -212,12 +213,13 @@ def ladder(
     roles: dict = None, # step -> role; the first row is "released", the others "student" unless said otherwise
     label: str = "accuracy (%)", # of the x axes
 ):
-    "A dot with its interval for each step, from top to bottom; panels share the steps, not the x axis."
+    "A dot with its interval for each step, from top to bottom; a point is as wide in every panel."
     need_columns(rows, ["step", "accuracy", "low", "high"])
     rows = rows if "panel" in rows else rows.assign(panel="")
     panels, names = _order(rows.panel), _order(rows.step)
     roles = {**{s: "student" for s in names}, names[0]: "released", **(roles or {})}
     fig, axes = _panels(len(panels), (2.2 + 2.1*len(panels), .9 + .29*len(names)), sharey=True)
+    widest = 100 * float((rows.groupby("panel").high.max() - rows.groupby("panel").low.min()).max())
     for ax, panel in zip(axes, panels):
         part = rows[rows.panel == panel].set_index("step")
         for i, step in enumerate(names):
@@ -228,8 +230,13 @@ def ladder(
             ax.annotate(f"{at:.1f}", (np.nanmax([at, high]), i), (5, 0), textcoords="offset points", va="center", fontsize=SMALL, annotation_clip=False)
         if names[0] in part.index: ax.axvline(100 * part.accuracy[names[0]], color=GREY, lw=1, ls=(0, (1, 1.6)), zorder=1.5)
         ax.set(title=panel, xlabel=label, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - .4, -.6))
-        ax.margins(x=.16); ax.grid(False, axis="y"); ax.tick_params(axis="y", length=0); ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
+        ax.set_xlim(*_span(100 * part[["low", "high"]].astype(float), widest)); ax.grid(False, axis="y"); ax.tick_params(axis="y", length=0); ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
     return _fix(fig)
+
+
+def _span(part, widest) -> tuple: # x limits: the same width in every panel, so that intervals compare by eye; room for the numbers
+    middle = (part.low.min() + part.high.max()) / 2
+    return middle - .58*widest, middle + .78*widest
 
 # %% ../nbs/11_plots.ipynb #84cf7a45
 def _overlap(a, b) -> float:
@@ -237,28 +244,50 @@ def _overlap(a, b) -> float:
     return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
+def _cost(
+    box, # of the name (x0, y0, x1, y1)
+    at, # its point (x, y)
+    frame, # the axes
+    taken: list, # boxes not to be covered
+    own: list, # those of them that belong to the point itself: its hair-line may cross them
+    others: list, # the other points
+) -> float:
+    "How bad a place is: what name and hair-line cover, what leaves the frame, how far away it is, and whether the name seems to belong to another point."
+    area, nearest = (box[2] - box[0]) * (box[3] - box[1]), np.clip(at, box[:2], box[2:])
+    line = at + np.linspace(.3, 1, 24)[:, None] * (nearest - at)
+    crossed = sum(((line > t[:2]) & (line < t[2:])).all(1).any() for n, t in enumerate(taken) if n not in own)
+    distance = np.hypot(*(nearest - at))
+    stray = sum(np.hypot(*(np.clip(o, box[:2], box[2:]) - o)) < 1.1*distance for o in others)
+    return sum(_overlap(box, t) for t in taken)*3/area + 3*(1 - _overlap(box, frame)/area) + .8*crossed + .15*stray + .006*distance
+
+
 def _place_names(
     ax, # its limits are final
     points: list, # (x, y, name, colour) in data units
-    bars: list, # boxes (x0, y0, x1, y1) in data units that should not be covered
+    bars: list, # two a point: boxes (x0, y0, x1, y1) in data units that should not be covered
 ):
-    "Write each point's name beside it, where it covers least."
-    ax.figure.canvas.draw()
-    to = lambda x0, y0, x1, y1: [*ax.transData.transform((x0, y0)), *ax.transData.transform((x1, y1))]
+    "Write each point's name beside it, where it covers least. Three rounds, so that early names make room for late ones."
+    ax.figure.draw_without_rendering()
     k, frame = ax.figure.dpi / 72, ax.get_window_extent().extents
-    taken = [np.add(to(*b), np.multiply([-2, -2, 2, 2], k)) for b in bars] + [np.add(to(x, y, x, y), np.multiply([-4, -4, 4, 4], k)) for x, y, *_ in points]
-    around = [(dx*r, dy*r) for r in (7, 14, 24, 36) for dx, dy in ((1, 0), (.8, .8), (.8, -.8), (0, 1), (0, -1), (-.8, .8), (-.8, -.8), (-1, 0))]
-    for x, y, name, colour in sorted(points, key=lambda p: p[0]):
-        text = ax.annotate(name, (x, y), (0, 0), textcoords="offset points", color=colour, fontsize=SMALL, annotation_clip=False, arrowprops=dict(arrowstyle="-", color=colour, lw=.6, shrinkA=0, shrinkB=3))
-        best = None
-        for dx, dy in around:
-            text.set(position=(dx, dy), ha="left" if dx > 1 else "right" if dx < -1 else "center", va="bottom" if dy > 1 else "top" if dy < -1 else "center")
-            box = Text.get_window_extent(text).extents
-            area = (box[2] - box[0]) * (box[3] - box[1])
-            cost = sum(_overlap(box, t) for t in taken)/area + 3*(1 - _overlap(box, frame)/area) + .004*np.hypot(dx, dy)
-            if best is None or cost < best[0] - 1e-9: best = (cost, dx, dy, text.get_ha(), text.get_va(), box)
-        text.set(position=best[1:3], ha=best[3], va=best[4]); taken.append(best[5])
-        if np.hypot(*best[1:3]) < 20: text.arrow_patch.set_visible(False)
+    pixel = lambda x, y: ax.transData.transform((x, y))
+    fixed = [np.concatenate([pixel(*b[:2]) - 2*k, pixel(*b[2:]) + 2*k]) for b in bars] + [np.concatenate([pixel(*p[:2]) - 4*k, pixel(*p[:2]) + 4*k]) for p in points]
+    own = [(2*i, 2*i + 1, len(bars) + i) for i in range(len(points))]
+    turn = np.arange(16) * np.pi/8
+    around = [(r*np.cos(a).round(6), r*np.sin(a).round(6)) for r in (7, 12, 20, 30, 42) for a in turn]
+    at, placed, sizes = [pixel(*p[:2]) for p in points], {}, []
+    for *_, name, _ in points:
+        text = ax.text(0, 0, name, fontsize=SMALL); sizes.append(text.get_window_extent().size); text.remove()
+    def box(i, dx, dy):
+        corner = at[i] + k*np.array([dx, dy]) - sizes[i] * (.5 - .5*np.sign([dx, dy]))
+        return np.concatenate([corner, corner + sizes[i]])
+    for i in 3 * sorted(range(len(points)), key=lambda i: tuple(at[i])):
+        taken, others = fixed + [box(j, *p) for j, p in placed.items() if j != i], [p for j, p in enumerate(at) if j != i]
+        placed[i] = min(around, key=lambda p: _cost(box(i, *p), at[i], frame, taken, own[i], others))
+    for i, (dx, dy) in placed.items():
+        (x, y, name, colour), (h, v) = points[i], np.sign([dx, dy]).astype(int)
+        line = dict(arrowstyle="-", color=colour, lw=.6, shrinkA=1, shrinkB=3, relpos=(.5 - .5*h, .5 - .5*v)) if np.hypot(dx, dy) > 8 else None
+        ax.annotate(name, (x, y), (dx, dy), textcoords="offset points", color=colour, fontsize=SMALL, annotation_clip=False, arrowprops=line,
+                    ha=("center", "left", "right")[h], va=("center", "bottom", "top")[v])
 
 # %% ../nbs/11_plots.ipynb #21e57f22
 def trade_off(
@@ -275,7 +304,7 @@ def trade_off(
     for method in _order(rows.method):
         part = 100 * rows.loc[rows.method == method, [x, y]].astype(float)
         (mx, my), (sx, sy), (colour, marker) = part.mean(), part.std().fillna(0), _style(method, roles)
-        ax.errorbar(mx, my, sy, sx, fmt=marker, color=colour, ms=6, elinewidth=1.2, mec="white", mew=.5)
+        ax.errorbar(mx, my, sy, sx, fmt=marker, color=colour, ms=6, elinewidth=1.3)
         points.append((mx, my, method, colour)); bars += [(mx - sx, my, mx + sx, my), (mx, my - sy, mx, my + sy)]
     ax.set(xlabel=labels[0], ylabel=labels[1]); ax.margins(.14)
     _place_names(ax, points, bars)
@@ -283,7 +312,7 @@ def trade_off(
 
 # %% ../nbs/11_plots.ipynb #9979adb1
 def save_figure(
-    fig, # a figure of this room, or any other
+    fig, # a figure of this room
     path, # where to, without ending
 ) -> list: # the two files
     "Write PNG (150 dpi) and SVG: the same bytes for the same figure."
@@ -291,5 +320,5 @@ def save_figure(
     metadata = [{"Software": None}, {"Date": None, "Creator": None}]
     with mpl.rc_context(_RC):
         for file, meta in zip(files, metadata):
-            with atomic_path(file) as aside: fig.savefig(aside, metadata=meta, bbox_inches="tight", pad_inches=.04)
+            with atomic_path(file) as aside: fig.savefig(aside, metadata=meta)
     return files
