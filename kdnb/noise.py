@@ -44,20 +44,21 @@ class Noise(nn.Module):
         if tuple(t.shape[-len(self.shape):]) != self.shape:
             raise KdnbError(f"noise for maps of shape {self.shape} met one of shape {tuple(t.shape[-len(self.shape):])}. Call inject with the shape of the images you use.")
         if self.held is None: return t + self.noise(self.spread(t), self.draw())
-        return self._with_held(t)
+        return _with_held(self, t)
 
 # %% ../nbs/03_noise.ipynb #d7921500
-def _with_held(self, t):
+def _with_held(
+    source: Noise, # while its draw is held
+    t, # a weight, or activations
+):
     "`t` plus the held draw, which is made now if there is none yet."
-    held, learns = self.held, torch.is_grad_enabled() and any(p.requires_grad for p in (t, *self.parameters()))
+    held, learns = source.held, torch.is_grad_enabled() and any(p.requires_grad for p in (t, *source.parameters()))
     if not learns and held.get("of") is t: return held["sum"]
-    if "draw" not in held: held["draw"] = self.draw()
-    total = t + self.noise(self.spread(t), held["draw"])
+    if "draw" not in held: held["draw"] = source.draw()
+    total = t + source.noise(source.spread(t), held["draw"])
     if learns: held.pop("of", None)  # the weights are about to change
     elif isinstance(t, nn.Parameter): held.update(of=t, sum=total)
     return total
-
-Noise._with_held = _with_held
 
 # %% ../nbs/03_noise.ipynb #f1beac9a
 GRANULARITIES = ("element", "channel", "layer")
@@ -73,7 +74,7 @@ class PNI(Noise):
         super().__init__(shape, std)
         sizes = dict(element=self.shape, channel=(self.shape[0],) + (1,) * (len(self.shape) - 1), layer=(1,))
         self.alpha = nn.Parameter(torch.full(sizes[one_of(granularity, GRANULARITIES, "granularity")], .25))
-        self.detach = granularity == "layer"  # as the method was released
+        self.detach = granularity == "layer"  # as PNI's authors did
 
     def draw(self): return torch.randn(self.shape, device=self.alpha.device, dtype=self.alpha.dtype)
 
@@ -81,7 +82,7 @@ class PNI(Noise):
 
 # %% ../nbs/03_noise.ipynb #3f8ff0ea
 class CNI(Noise):
-    "Coloured noise sqrt(|s a| + 1e-8) e1 + F e2 (Nemcovsky et al. 2019, as released); a starts at 0.0625, F at 0.01."
+    "Coloured noise sqrt(|s a| + 1e-8) e1 + F e2 (Nemcovsky et al. 2019); a starts at 0.0625, F at 0.01."
     def __init__(self,
         shape: tuple, # of the noise; n is its product
         rank: int = 5, # r >= 0: columns of F
@@ -256,7 +257,7 @@ def load_model(
             model = create_model(**head["spec"])
             if head.get("noise_spec"): model = inject(model, **head["noise_spec"])
         model.load_state_dict(tensors)
-    except (TypeError, RuntimeError) as e: raise KdnbError(f"{path} does not fit the model it describes ({str(e).splitlines()[0]}). Delete it and make it again.") from None
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as e: raise KdnbError(f"{path} does not fit the model it describes ({str(e).splitlines()[0]}). Delete it and make it again.") from None
     return model.eval(), head.get("info", {})
 
 # %% ../nbs/03_noise.ipynb #a0b45180

@@ -265,7 +265,8 @@ def source_digest(
     "A hash of the code an experiment depends on."
     from kdnb.core import short_hash
     cells = [plain_code(source) for source, tags in code_cells(notebook(name)) if "parameters" not in tags]
-    todo, seen = sorted(set().union(*map(imported_rooms, cells))), {}
+    drawn = {"plots"} if any(p.each for p in parameters(name).values()) else set()  # a run's pictures are not among its files; a report's are
+    todo, seen = sorted(set().union(*map(imported_rooms, cells)) - drawn), {}
     while todo:
         path = Path(kdnb.__file__).parent/f"{todo.pop()}.py"
         if path.stem in seen or not path.exists(): continue
@@ -1035,10 +1036,12 @@ def check_plan(
             if not (plan.runs/id/"metrics.json").exists(): continue
             broken = damage(plan.runs/id)
             if broken: raise mistake(broken)
-    wanted = {(c.params["data"], c.params.get("root", "data"), c.params.get("download", False)) for c in plan.calls if not c.done and "data" in c.params}
-    if wanted - {w for w in wanted if w[0] == "fashion_mnist_mini"}:
+    todo = [c for c in plan.calls if not c.done]
+    wanted = {(c.params["data"], c.params.get("root", "data"), c.params.get("download", False)) for c in todo if "data" in c.params}
+    if todo and not wanted: wanted = {(plan.data, str(home()/"data"), False)}
+    for data, root, download in sorted(w for w in wanted if w[0] != "fashion_mnist_mini"):
         from kdnb.data import load_data
-        for data, root, download in sorted(wanted): load_data(data, root, download)
+        load_data(data, root, download)
 
 
 def default_jobs() -> int:

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from .attacks import pgd
-from .core import KdnbError, atomic_path, fast_layout, get_device, in_eval, load_tensors, one_of, progress, save_tensors, seed_for, set_seed, short_hash
+from .core import KdnbError, atomic_path, fast_layout, get_device, load_tensors, one_of, progress, save_tensors, seed_for, set_seed, short_hash
 from .data import Images, Splits, augment, balanced_subset
 from .losses import kd_loss, released_kd_loss
 from .noise import is_noisy, load_model, offdiag_penalty, save_model
@@ -434,6 +434,7 @@ def train(
     mark = fingerprint(model, data, objective, recipe, seed=seed, attack=attack and asdict(attack), n_valid=n_valid, draws=valid_draws, watch=watch and _digest(watch.ids), amp=amp)
     if not state.exists() and (history := _finished(folder, model, mark)) is not None: return history
     optimizer, lap = make_optimizer(recipe, model), _Lap()
+    for stray in folder.glob(".state.safetensors.*"): stray.unlink(missing_ok=True)  # a save that a kill cut short
     position = load_state(state, model, optimizer, mark) if state.exists() else Position()
     def keep(): position.seconds += lap(); save_state(state, position, model, optimizer, mark)
     def finish(rate): return _finish_epoch(model, position, len(data.train), rate, seed, valid, watch, attack, valid_draws, lap)
