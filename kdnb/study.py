@@ -1257,7 +1257,7 @@ def smoothed_kd(
     settings: dict, # of the profile
 ):
     "Can one deterministic student inherit a smoothed teacher's robustness? (seeds 000 and 001)"
-    teachers = plan.call("train", "noisy teacher", 150, seeds=settings["teacher_seeds"][:len(plan.seeds)], **settings["teacher"])
+    teachers = [plan.call("train", "noisy teacher", 150, seeds=[seed], **settings["teacher"])[0] for seed in settings["teacher_seeds"][:len(plan.seeds)]]
     outputs = [plan.call("teacher-outputs", "smoothed outputs", 20, teachers=[t], **settings["outputs"])[0] for t in teachers]
     taught = {k: [s for s in plan.seeds if s % len(teachers) == k] for k in range(len(teachers))}
     students = {}  # method -> run ids, by seed
