@@ -82,7 +82,10 @@ def _fold(model, pairs):
 _known = weakref.WeakKeyDictionary()  # model -> (its modules, its pairs)
 
 
-def _twin(model): return copy.deepcopy(model).eval().requires_grad_(False)
+def _twin(model):
+    "A frozen copy without the model's hooks: trying a folding out is no pass through the model."
+    twin = copy.deepcopy(model).eval().requires_grad_(False); twin._forward_hooks.clear()
+    return twin
 
 
 def _pairs(model, probe):
@@ -126,7 +129,7 @@ def freeze(
 ) -> Frozen: # passes through it count as passes through `model` (see `count_cost`)
     "A faster copy of `model` for attacks and evaluation: the same function in evaluation mode. Noise stays on."
     if isinstance(model, Frozen): return model
-    twin = _twin(model); twin._forward_hooks.clear()
+    twin = _twin(model)
     _fold(twin, _pairs(model, probe))
     if channels_last: twin = twin.to(memory_format=torch.channels_last)
     frozen = Frozen(torch.compile(twin) if compile else twin, channels_last, bf16)

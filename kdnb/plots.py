@@ -32,10 +32,11 @@ ROLES = {  # role -> (colour, marker)
     "published": ("#595959", "*"), # what somebody else reported
 }
 GREY, SMALL = "#595959", 9  # of marked lines; the small font size, in points
-_RC = {"font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "legend.fontsize": SMALL,
-       "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": ".4", "axes.grid": True, "grid.color": ".92", "grid.linewidth": .6, "axes.axisbelow": True,
-       "lines.linewidth": 1.7, "lines.markersize": 4.5, "xtick.major.size": 3, "ytick.major.size": 3, "legend.frameon": False, "legend.handlelength": 1.8,
-       "figure.dpi": 100, "savefig.dpi": 150, "svg.fonttype": "path", "svg.hashsalt": "kdnb", "path.simplify": False, "text.usetex": False}
+_RC = {"font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "xtick.labelsize": SMALL,
+       "ytick.labelsize": SMALL, "legend.fontsize": SMALL, "legend.frameon": False, "legend.handlelength": 1.8,
+       "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": ".4", "axes.axisbelow": True,
+       "axes.grid": True, "grid.color": ".92", "grid.linewidth": .6, "xtick.major.size": 3, "ytick.major.size": 3,
+       "figure.dpi": 100, "savefig.dpi": 150, "svg.fonttype": "path", "svg.hashsalt": "kdnb", "text.usetex": False}
 
 
 def theme():
@@ -95,7 +96,8 @@ def _label_ends(
     (low, high), height = ax.get_ylim(), ax.get_window_extent().height / ax.figure.dpi * 72
     points = [(y - low) / (high - low) * height for y, *_ in ends]
     for (y, text, colour), at, to in zip(ends, points, part(points, 1.25*SMALL)):
-        ax.annotate(text, (1, y), (10, to - at), xycoords=ax.get_yaxis_transform(), textcoords="offset points", va="center", color=colour, fontsize=SMALL, annotation_clip=False,
+        ax.annotate(text, (1, y), (10, to - at), xycoords=ax.get_yaxis_transform(), textcoords="offset points", va="center",
+                    color=colour, fontsize=SMALL, annotation_clip=False,
                     arrowprops=dict(arrowstyle="-", color=colour, lw=.7, shrinkA=1, shrinkB=1, relpos=(0, .5)))
 
 # %% ../nbs/11_plots.ipynb #8eb9fcba
@@ -111,8 +113,9 @@ def curves_by_epoch(
     panels = _order(rows.panel); last = panels[-1]
     fig, axes = _panels(len(panels), (2.1 + 2.15*len(panels), 2.7), sharey=True)
     same = len({tuple(_order(part.series)) for _, part in rows.groupby("panel")}) == 1
-    ends = [_draw_curves(ax, rows[rows.panel == panel], roles, value) + _draw_marks(ax, marks, panel, panel == last) for ax, panel in zip(axes, panels)]
-    for ax, panel, found in zip(axes, panels, ends):
+    ends = [_draw_curves(ax, rows[rows.panel == panel], roles, value) for ax, panel in zip(axes, panels)]
+    for ax, panel, found in zip(axes, panels, ends): found += _draw_marks(ax, marks, panel, panel == last)
+    for ax, panel, found in zip(axes, panels, ends):  # when all is drawn, and the shared limits are final
         ax.set(title=panel, xlabel="epoch", xlim=(rows.epoch.min(), rows.epoch.max()))
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
         here = set(rows.series) if same and panel != last else set()  # named once, beside the last panel
@@ -121,15 +124,20 @@ def curves_by_epoch(
     return _fix(fig)
 
 
+def _mean_and_band(ax, groups, colour, **look) -> pd.Series: # the mean, in percent
+    over = 100 * groups.agg(["mean", "std"])
+    ax.plot(over.index, over["mean"], color=colour, **look)
+    if over["std"].notna().any(): ax.fill_between(over.index, over["mean"] - over["std"], over["mean"] + over["std"], color=colour, alpha=.18, lw=0)
+    return over["mean"]
+
+
 def _draw_curves(ax, rows, roles, value) -> list: # the lines' ends
     ends, used = [], {}
     for series in _order(rows.series):
         colour, _ = _style(series, roles)
         dash = ("-", "--", "-.", ":")[used.setdefault(colour, 0) % 4]; used[colour] += 1
-        over = 100 * rows[rows.series == series].groupby("epoch")[value].agg(["mean", "std"])
-        ax.plot(over.index, over["mean"], dash, color=colour)
-        if over["std"].notna().any(): ax.fill_between(over.index, over["mean"] - over["std"], over["mean"] + over["std"], color=colour, alpha=.2, lw=0)
-        ends.append((over["mean"].iloc[-1], series, colour))
+        mean = _mean_and_band(ax, rows[rows.series == series].groupby("epoch")[value], colour, ls=dash)
+        ends.append((mean.iloc[-1], series, colour))
     return ends
 
 
@@ -156,9 +164,8 @@ def step_panels(
     for ax, eps in zip(axes, radii):
         for target, (kind, dash) in ((t, k) for t in targets for k in (("cumulative", (0, (3, 1.3))), ("instantaneous", "-"))):
             colour, marker = _style(target, roles)
-            over = 100 * rows[(rows.eps == eps) & (rows.target == target) & (rows.kind == kind)].groupby("step").accuracy.agg(["mean", "std"])
-            ax.plot(over.index, over["mean"], ls=dash, color=colour, marker=marker if dash == "-" else "", ms=4, lw=1.5 if dash == "-" else 1.3)
-            if over["std"].notna().any(): ax.fill_between(over.index, over["mean"] - over["std"], over["mean"] + over["std"], color=colour, alpha=.15, lw=0)
+            part = rows[(rows.eps == eps) & (rows.target == target) & (rows.kind == kind)]
+            _mean_and_band(ax, part.groupby("step").accuracy, colour, ls=dash, marker=marker if dash == "-" else "", ms=4, lw=1.5 if dash == "-" else 1.3)
         if chance is not None: ax.axhline(100*chance, color=GREY, lw=1, ls=(0, (1, 1.6)), zorder=1.5)
         ax.set(title=f"ε = {eps*255:.3g}/255", xlabel="attack step", ylim=(-3, 103))
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
@@ -173,7 +180,8 @@ def _step_legend(fig, targets, chance):
     if chance: kinds.append(Line2D([], [], color=GREY, lw=1, ls=(0, (1, 1.6)), label="chance"))
     columns = max(len(lines), len(kinds))
     lines, kinds = ([*row, *[Line2D([], [], alpha=0, label=" ")]*(columns - len(row))] for row in (lines, kinds))
-    fig.legend(handles=[h for pair in zip(lines, kinds) for h in pair], loc="outside upper center", ncols=columns, columnspacing=1.6)  # filled column by column: two rows
+    handles = [h for pair in zip(lines, kinds) for h in pair]  # a legend is filled column by column: this makes two rows
+    fig.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.6)
 
 # %% ../nbs/11_plots.ipynb #28bec442
 def heatmap(
@@ -190,7 +198,8 @@ def heatmap(
     few = width <= 8 and height <= 12
     fig, axes = _panels(len(values), (.9 + len(values)*(.3 + (.47*width if few else 2.6)), 1. + (.27*height if few else 2.)), sharey=True)
     for ax, (column, table) in zip(axes, tables.items()):
-        sns.heatmap(table, ax=ax, cmap="crest", annot=few, fmt=".1f", annot_kws=dict(size=SMALL - 1), cbar=not few, linewidths=.5 if few else 0, rasterized=not few, cbar_kws=None if few else dict(label="accuracy (%)"))
+        look = dict(annot=True, fmt=".1f", annot_kws=dict(size=SMALL - 1), linewidths=.5, cbar=False) if few else dict(rasterized=True, cbar_kws=dict(label="accuracy (%)"))
+        sns.heatmap(table, ax=ax, cmap="crest", **look)
         i, j = np.unravel_index(np.nanargmax(table.values), table.shape)
         ax.add_patch(Rectangle((j, i), 1, 1, fill=False, ec="#d55e00", lw=2, clip_on=False, zorder=3))
         ax.set(title=f"{values[column]}: best {table.values[i, j]:.1f} %", xlabel=labels[0], ylabel=labels[1] if ax is axes[0] else "")
@@ -227,10 +236,11 @@ def ladder(
             (colour, marker), (at, low, high) = _style(step, roles), 100 * part.loc[step, ["accuracy", "low", "high"]].astype(float)
             ax.plot([low, high], [i, i], color=colour, lw=2.2, alpha=.45, solid_capstyle="butt")
             ax.plot(at, i, marker, color=colour, ms=6)
-            ax.annotate(f"{at:.1f}", (np.nanmax([at, high]), i), (5, 0), textcoords="offset points", va="center", fontsize=SMALL, annotation_clip=False)
+            ax.annotate(f"{at:.1f}", (np.nanmax([at, high]), i), (5, 0), textcoords="offset points", va="center", fontsize=SMALL)
         if names[0] in part.index: ax.axvline(100 * part.accuracy[names[0]], color=GREY, lw=1, ls=(0, (1, 1.6)), zorder=1.5)
         ax.set(title=panel, xlabel=label, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - .4, -.6))
-        ax.set_xlim(*_span(100 * part[["low", "high"]].astype(float), widest)); ax.grid(False, axis="y"); ax.tick_params(axis="y", length=0); ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
+        ax.set_xlim(*_span(100 * part[["low", "high"]].astype(float), widest)); ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
+        ax.grid(False, axis="y"); ax.tick_params(axis="y", length=0)
     return _fix(fig)
 
 
@@ -270,7 +280,8 @@ def _place_names(
     ax.figure.draw_without_rendering()
     k, frame = ax.figure.dpi / 72, ax.get_window_extent().extents
     pixel = lambda x, y: ax.transData.transform((x, y))
-    fixed = [np.concatenate([pixel(*b[:2]) - 2*k, pixel(*b[2:]) + 2*k]) for b in bars] + [np.concatenate([pixel(*p[:2]) - 4*k, pixel(*p[:2]) + 4*k]) for p in points]
+    around_box = lambda a, b, points: np.concatenate([pixel(*a) - points*k, pixel(*b) + points*k])
+    fixed = [around_box(b[:2], b[2:], 2) for b in bars] + [around_box(p[:2], p[:2], 4) for p in points]
     own = [(2*i, 2*i + 1, len(bars) + i) for i in range(len(points))]
     turn = np.arange(16) * np.pi/8
     around = [(r*np.cos(a).round(6), r*np.sin(a).round(6)) for r in (7, 12, 20, 30, 42) for a in turn]

@@ -849,7 +849,8 @@ def show(
 ):
     "Show how things stand."
     ended, now = board.read(), time.monotonic()
-    lines = [f"[{len(board.finished)} of {len(board.calls)}] {c.label}: done in {clock(board.took[c.key])}" for c in ended]
+    first = len(board.finished) - len(ended) + 1
+    lines = [f"[{i} of {len(board.calls)}] {c.label}: done in {clock(board.took[c.key])}" for i, c in enumerate(ended, first)]
     if board.stream.isatty():
         if board.drawn: board.stream.write(f"\x1b[{board.drawn}F\x1b[J")
         width = shutil.get_terminal_size().columns - 1
@@ -1230,13 +1231,9 @@ def committed(
 DEFECT_NAMES = dict(file_order="teacher rows by image id", swapped_loss="arguments of the loss", vote_softmax="tempered votes", eval_mode="training mode", other_view="same view")
 
 
-def ladder_defects(
-    cumulative: bool = True, # also mend one after the other
-) -> dict: # name -> the defects that are left
-    "The students between as released and corrected."
-    every = list(DEFECT_NAMES)
-    steps = {"released": every, **{f"mend {i + 1} only: {DEFECT_NAMES[d]}": [e for e in every if e != d] for i, d in enumerate(every)}}
-    return steps | ({f"mend 1 to {k}": every[k:] for k in range(2, len(every))} if cumulative else {})
+def ladder_defects() -> dict: # name -> the defects that are left
+    "The students between as released and corrected: each defect mended alone."
+    return {"released": list(DEFECT_NAMES), **{f"mend {i + 1} only: {said}": [d for d in DEFECT_NAMES if d != mended] for i, (mended, said) in enumerate(DEFECT_NAMES.items())}}
 
 
 def student_settings(
@@ -1246,7 +1243,7 @@ def student_settings(
     clean, adversarial = settings["student"] | settings.get("clean", {}), settings["student"]
     students = {f"clean KD {t}": clean | dict(targets=t, adversarial=False, w=.5) for t in ("votes", "soft")}
     students |= {t: adversarial | dict(targets=t) for t in ("votes", "soft", "none", "label-smoothing", "shuffled")}
-    released = {name: adversarial | dict(targets="votes", defects=left) for name, left in ladder_defects(settings["cumulative"]).items()}
+    released = {name: adversarial | dict(targets="votes", defects=left) for name, left in ladder_defects().items()}
     for params in released.values():
         if "other_view" in params["defects"]: params |= settings["other_view"]  # only then does the student see what the teacher did not
     return students | released

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from .attacks import pgd
-from .core import KdnbError, atomic_path, fast_layout, get_device, load_tensors, one_of, progress, save_tensors, seed_for, set_seed, short_hash
+from .core import KdnbError, atomic_path, count_cost, fast_layout, get_device, load_tensors, one_of, progress, save_tensors, seed_for, set_seed, short_hash
 from .data import Images, Splits, augment, balanced_subset
 from .losses import kd_loss, released_kd_loss
 from .noise import is_noisy, load_model, offdiag_penalty, save_model
@@ -232,6 +232,8 @@ class Position:
     loss: float = 0. # sum over this epoch's images so far
     right: float = 0. # of this epoch's images so far, how many were classified correctly
     seconds: float = 0. # spent on this epoch so far
+    forward: int = 0 # images that went forward so far, in training, attacks and measurements
+    backward: int = 0 # images that a gradient came back for so far
     history: list = field(default_factory=list) # one dict for each finished epoch
     best: dict = None # epoch and value of the best epoch so far
     weights: dict = field(default_factory=dict) # of the best epoch so far
@@ -361,11 +363,11 @@ COLUMNS = ["epoch", "seconds", "train_loss", "train_acc", "valid_acc", "valid_ad
 
 def _keep_result(model, position, folder, rule, mark) -> pd.DataFrame:
     "Write the history and the best weights, then drop the state. The model's file comes second: where it is, the history is."
-    best = position.best | dict(rule=rule)
+    best, cost = position.best | dict(rule=rule), dict(forward=position.forward, backward=position.backward)
     history = pd.DataFrame(position.history)[COLUMNS]; history["chosen"] = history.epoch == best["epoch"]
     with atomic_path(folder/"history.csv") as aside: history.to_csv(aside, index=False, lineterminator="\n")
     model.load_state_dict(position.weights)
-    save_model(folder/"model.safetensors", model.eval(), dict(training=mark, best=best))
+    save_model(folder/"model.safetensors", model.eval(), dict(training=mark, best=best, cost=cost))
     (folder/"state.safetensors").unlink(missing_ok=True)
     return _finished(folder, model, mark)
 
@@ -379,7 +381,7 @@ def _finished(folder, model, mark) -> pd.DataFrame:
     try: history = pd.read_csv(folder/"history.csv", float_precision="round_trip")
     except (OSError, ValueError) as e: raise KdnbError(f"{folder/'history.csv'} is missing or damaged ({type(e).__name__}). Delete {path} and train again.") from None
     model.load_state_dict(kept.state_dict()); model.eval()
-    history.attrs["best"] = info["best"]
+    history.attrs.update(best=info["best"], cost=info["cost"])
     return history
 
 # %% ../nbs/07_training.ipynb #3f6cc928
@@ -423,7 +425,7 @@ def train(
     valid_draws: int = 8, # draws in the vote that judges a noisy model
     save_every: float = 60., # seconds between two saved states, besides the end of each epoch
     amp: bool = False, # bfloat16 autocast, for a GPU
-) -> pd.DataFrame: # one row for each epoch; .attrs["best"] = epoch, value, rule
+) -> pd.DataFrame: # one row for each epoch; .attrs: best = epoch, value, rule; cost = images forward, backward
     "Train, choose, keep. Called again after a kill it goes on, to the same bits."
     device, folder = get_device(str(device)), Path(folder)
     state, attack = folder/"state.safetensors", valid_attack if valid_attack and valid_attack.steps else None
@@ -436,7 +438,10 @@ def train(
     optimizer, lap = make_optimizer(recipe, model), _Lap()
     for stray in folder.glob(".state.safetensors.*"): stray.unlink(missing_ok=True)  # a save that a kill cut short
     position = load_state(state, model, optimizer, mark) if state.exists() else Position()
-    def keep(): position.seconds += lap(); save_state(state, position, model, optimizer, mark)
+    done = position.forward, position.backward
+    def keep():
+        position.seconds += lap(); position.forward, position.backward = done[0] + cost.forward, done[1] + cost.backward
+        save_state(state, position, model, optimizer, mark)
     def finish(rate): return _finish_epoch(model, position, len(data.train), rate, seed, valid, watch, attack, valid_draws, lap)
-    _all_epochs(model.train(), data, objective, recipe, position, optimizer, seed, finish, keep, save_every, label, amp)
+    with count_cost(model) as cost: _all_epochs(model.train(), data, objective, recipe, position, optimizer, seed, finish, keep, save_every, label, amp)
     return _keep_result(model, position, folder, _rule(valid, attack, valid_draws if is_noisy(model) else 1), mark)
