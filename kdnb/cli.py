@@ -39,7 +39,7 @@ brackets. Runs go to runs/smoke/<data>/ unless you give -p runs FOLDER.
 def profile_lines() -> str:
     "The profiles, a line each."
     lines = []
-    for name in study.PROFILES:
+    for name in (n for n in study.PROFILES if (study.experiments()/"profiles"/f"{n}.yaml").exists()):
         with contextlib.suppress(Exception): lines.append(f"  {name:10}{study.load_profile(name)['about']}")
     return "\n".join(lines)
 
@@ -94,7 +94,7 @@ def list_all(
              "notebooks (kdnb run NOTEBOOK -p name value): parameter, type, default, meaning [allowed]", ""]
     return "\n".join(parts) + "\n" + "\n\n".join(describe(n) for n in study.notebooks())
 
-# %% ../nbs/13_cli.ipynb #aedf7036
+# %% ../nbs/13_cli.ipynb #258f6dc3
 @contextlib.contextmanager
 def watching(
     file: Path, # the progress file
@@ -142,17 +142,20 @@ def run_one(
     for folder in folders: print(study.show_path(Path(folder)))
     print(f"done in {study.clock(time.monotonic() - begun)}. The executed notebook: {study.show_path(root/'logs'/f'{name}.ipynb')}")
 
-# %% ../nbs/13_cli.ipynb #ea6b2a92
+# %% ../nbs/13_cli.ipynb #be25e461
 class Stopped(BaseException):
     "A signal asked this process to end."
 
 
+@contextlib.contextmanager
 def _heed_signals():
-    "End in order, children first, when asked to."
+    "Inside, Ctrl-C, SIGTERM and a closed terminal raise `Stopped`, so that children are ended first."
     def stop(number, frame): raise Stopped(number)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name)
-        if name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN: signal.signal(number, stop)
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]  # nohup is respected
+    before = {n: signal.signal(n, stop) for n in numbers} if threading.current_thread() is threading.main_thread() else {}
+    try: yield
+    finally:
+        for number, handler in before.items(): signal.signal(number, handler)
 
 
 def run_command(
@@ -169,9 +172,8 @@ def main(
     argv=None, # words of the command line; None: those of this process
 ) -> int: # exit code
     "The command `kdnb`."
-    if threading.current_thread() is threading.main_thread(): _heed_signals()
     try:
-        run_command(make_parser().parse_args(argv))
+        with _heed_signals(): run_command(make_parser().parse_args(argv))
         return 0
     except (Stopped, KeyboardInterrupt) as e:
         number = e.args[0] if e.args else signal.SIGINT
@@ -184,6 +186,6 @@ def main(
         print(f"kdnb: {e}", file=sys.stderr)
         return 2
 
-# %% ../nbs/13_cli.ipynb #79620c0e
+# %% ../nbs/13_cli.ipynb #64448ed6
 #| eval: false
 if __name__ == "__main__": sys.exit(main())

@@ -13,7 +13,8 @@ __all__ = ['TYPES', 'MACHINERY', 'ID', 'PROFILES', 'STUDIES', 'ONE_THREAD', 'ATT
            'write_plan', 'planned_calls', 'job_command', 'run_call', 'alone_in', 'snakemake_command', 'drive',
            'published_files', 'publish', 'check_plan', 'default_jobs', 'show_path', 'plain_table', 'summary',
            'reproduce', 'data_of', 'teacher_of', 'model_of', 'save_rows', 'history_rows', 'read_attacks', 'pair_up',
-           'read_csvs', 'save_all', 'committed', 'ladder_defects', 'student_settings', 'smoothed_kd']
+           'read_csvs', 'save_all', 'committed', 'findings', 'write_readme', 'ladder_defects', 'student_settings',
+           'smoothed_kd']
 
 # %% ../nbs/12_study.ipynb #2ee9761b
 import ast, contextlib, difflib, fcntl, functools, hashlib, importlib.metadata, io, json, math, os, platform, re, resource, shutil, signal, subprocess, sys, tempfile, textwrap, threading, time, tokenize
@@ -91,7 +92,7 @@ def about(
     prose = next(("".join(c["source"]) for c in cells if c["cell_type"] == "markdown"), "")
     lines = [line.lstrip("#> ").strip() for line in prose.splitlines() if line.strip()]
     sentence = re.split(r"(?<=[.:])\s", " ".join(lines[1:3]))[0] if len(lines) > 1 else ""
-    return ". ".join(filter(None, [lines[0].rstrip(".") if lines else "", sentence]))
+    return ". ".join(filter(None, [lines[0].rstrip(".") if lines else "", re.sub(":$", ".", sentence)]))
 
 # %% ../nbs/12_study.ipynb #cfe8ad74
 TYPES = dict(int=int, float=float, str=str, bool=bool, list=list, dict=dict)
@@ -117,10 +118,10 @@ class Parameter:
 
     @property
     def allowed(self) -> str:
-        "What is allowed, as the notebook writes it."
+        "What is allowed, in words."
         if self.choices: return " | ".join(self.choices)
-        ends = ["" if end is None else f"{end:g}" for end in (self.low, self.high)]
-        return "..".join(ends) if any(ends) else ""
+        if None not in (self.low, self.high): return f"{self.low:g} to {self.high:g}"
+        return "" if self.low is self.high else f"at least {self.low:g}" if self.high is None else f"at most {self.high:g}"
 
 # %% ../nbs/12_study.ipynb #b6c56f06
 def _constrain(
@@ -150,7 +151,7 @@ def read_parameter(
 
 # %% ../nbs/12_study.ipynb #e762f938
 def _refuse(parameter: Parameter, value):
-    allowed = f" within {parameter.allowed}" if parameter.allowed else ""
+    allowed = f", {parameter.allowed}" if parameter.allowed else ""
     raise mistake(f"parameter {parameter.name} cannot be {value!r}. Allowed: {parameter.type}{allowed}. It means: {parameter.help or parameter.name}.")
 
 
@@ -785,8 +786,8 @@ class Board:
     ):
         self.calls, self.jobs, self.stream = calls, jobs, stream or sys.stdout
         self.begun, self.drawn, self.spoke = time.monotonic(), 0, time.monotonic()
-        self.before = {c.key for c in calls if c.done}  # by an earlier command
-        self.finished, self.started = set(self.before), {}
+        self.cost = {c.key: c.cost * sum(not os.path.exists(o) for o in c.outputs) / len(c.outputs) for c in calls}  # of the runs that are absent
+        self.finished, self.started = {c.key for c in calls if c.done}, {}
         self.took = {} # key -> seconds
 
     def read(self) -> list: # calls that ended since
@@ -805,11 +806,10 @@ class Board:
 
     def left(self) -> float: # seconds
         "How long is left, by what the finished calls took against their cost."
-        now = time.monotonic()
-        cost = {c.key: c.cost for c in self.calls}
+        now, cost = time.monotonic(), self.cost
         known = [k for k, s in self.took.items() if s > 0]
         rate = sum(self.took[k] for k in known) / sum(cost[k] for k in known) if known else 1.
-        left = {k: 0. if k in self.finished else max(rate * c - (now - self.started.get(k, now)), .1 * rate * c) for k, c in cost.items()}
+        left = {k: 0. if k in self.finished else max(rate * c - (now - self.started.get(k, now)), .1 * rate * c, 1e-3) for k, c in cost.items()}
         return time_left(self.calls, left, self.jobs, [c.key for c in self.running])
 
 # %% ../nbs/12_study.ipynb #a1d36f04
@@ -1228,6 +1228,42 @@ def committed(
     return sorted((home()/"figures"/profile/data/study).glob("*.md"))
 
 # %% ../nbs/12_study.ipynb #22fa316d
+def _interval(row) -> str: return f"{100*row.difference:+.1f} points [{100*row.low:+.1f}, {100*row.high:+.1f}]"
+
+
+def findings(
+    folder=None, # tables of the study; None: the committed ones of profile full
+) -> str: # Markdown
+    "In a few sentences what the committed tables of smoothed-kd carry, and no more."
+    import pandas as pd
+    folder = Path(folder or home()/"figures"/"full"/"fashion_mnist_mini"/"smoothed-kd")
+    if not (folder/"table2.csv").exists(): return "*No results are committed yet: `kdnb reproduce` makes them.*"
+    rows = pd.read_csv(folder/"table2.csv"); paired = pd.read_csv(folder/"table2-paired.csv"); ladder = pd.read_csv(folder/"table4.csv")
+    mean = rows.groupby(["method", "attack"]).accuracy.mean() * 100
+    worst = lambda m: mean[m, "survives every attack"]
+    against = paired[(paired.method == "votes") & (paired.reference == "none")].iloc[0]
+    steps = ladder[(ladder.panel == "survives every attack") & (ladder.step != "as released")].set_index("step")
+    single = steps.drop(index="all five mended"); best = single.difference.idxmax(); clear = single[single.low > 0]
+    told = "its interval excludes zero" if against.low > 0 or against.high < 0 else "its interval contains zero, so no benefit of the teacher is shown here"
+    return (f"**What was found** (Fashion-MNIST, LeNet-5, eps = 0.1, n = {int(rows.n.max())} images): the smoothed teacher keeps {worst('teacher, votes'):.1f} % of the images under every attack (PGD-10 alone would say "
+            f"{mean['teacher, votes', 'PGD-10']:.1f} %, the strong EOT attack says {mean['teacher, votes', 'strong attack']:.1f} %), and the deterministic student distilled from its votes {worst('votes'):.1f} %. The same student "
+            f"without any teacher keeps {worst('none'):.1f} %: the paired difference is {_interval(against)}; {told}. Mending the five defects of the released code changes the student by "
+            f"{_interval(steps.loc['all five mended'])}; of the single repairs the largest is \u201c{best}\u201d, {_interval(steps.loc[best])}; {len(clear)} of five have an interval above zero.")
+
+
+def write_readme():
+    "Execute `nbs/index.ipynb` and write it as `README.md`, prose and results without code."
+    import nbformat
+    from nbconvert import MarkdownExporter
+    from nbconvert.preprocessors import ExecutePreprocessor
+    from kdnb.core import atomic_path
+    book = nbformat.read(home()/"nbs"/"index.ipynb", 4)
+    ExecutePreprocessor(timeout=600).preprocess(book, {"metadata": {"path": str(home()/"nbs")}})
+    text, _ = MarkdownExporter(exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(book)
+    text = re.sub(r"\n{3,}", "\n\n", text.replace("](../", "](")).strip() + "\n"
+    with atomic_path(home()/"README.md") as aside: aside.write_text(text, encoding="utf-8")
+
+# %% ../nbs/12_study.ipynb #871d817d
 DEFECT_NAMES = dict(file_order="teacher rows by image id", swapped_loss="arguments of the loss", vote_softmax="tempered votes", eval_mode="training mode", other_view="same view")
 
 

@@ -436,7 +436,7 @@ def train(
     mark = fingerprint(model, data, objective, recipe, seed=seed, attack=attack and asdict(attack), n_valid=n_valid, draws=valid_draws, watch=watch and _digest(watch.ids), amp=amp)
     if not state.exists() and (history := _finished(folder, model, mark)) is not None: return history
     optimizer, lap = make_optimizer(recipe, model), _Lap()
-    for stray in folder.glob(".state.safetensors.*"): stray.unlink(missing_ok=True)  # a save that a kill cut short
+    for stray in (*folder.glob(".state.safetensors.*"), *folder.glob(".tmp??????")): stray.unlink(missing_ok=True)  # saves that a kill cut short: ours, safetensors' own
     position = load_state(state, model, optimizer, mark) if state.exists() else Position()
     done = position.forward, position.backward
     def keep():
