@@ -92,7 +92,8 @@ def about(
     prose = next(("".join(c["source"]) for c in cells if c["cell_type"] == "markdown"), "")
     lines = [line.lstrip("#> ").strip() for line in prose.splitlines() if line.strip()]
     sentence = re.split(r"(?<=[.:])\s", " ".join(lines[1:3]))[0] if len(lines) > 1 else ""
-    return ". ".join(filter(None, [lines[0].rstrip(".") if lines else "", re.sub(":$", ".", sentence)]))
+    title = re.sub(r"(?<![.?!])$", ".", lines[0]) if lines else ""
+    return f"{title} {re.sub(':$', '.', sentence)}".strip()
 
 # %% ../nbs/12_study.ipynb #cfe8ad74
 TYPES = dict(int=int, float=float, str=str, bool=bool, list=list, dict=dict)
@@ -703,7 +704,7 @@ def _papermill(
         warnings.simplefilter("ignore")
         try:
             papermill.execute_notebook(notebook(name), log, params, progress_bar=False, cwd=home(), kernel_name="python3", language="python",
-                                       kernel_manager_class=own_kernel(log.with_suffix(".out"), env), request_save_on_cell_execute=False)
+                                       kernel_manager_class=own_kernel(log.with_suffix(".out"), env))
         except (papermill.PapermillExecutionError, RuntimeError, OSError) as e: raise mistake(error_line(name, e, log)) from None
 
 
@@ -943,7 +944,7 @@ def run_call(
 @contextlib.contextmanager
 def alone_in(
     runs: Path, # folder of the runs
-    patience: float = 30., # seconds to wait for what an earlier, killed command left
+    patience: float = 60., # seconds to wait for what an earlier, killed command left
 ): # yields a file descriptor: whoever inherits it holds the lock too
     "One command at a time works in a folder of runs."
     try: runs.mkdir(parents=True, exist_ok=True); file = open(runs/".reproduce.lock", "a+")
@@ -1077,7 +1078,7 @@ def summary(
     folder = plan.out/study
     full = full or home()/"figures"/"full"/data_name(plan.data)/study
     lines = []
-    for path in sorted(folder.glob("table-[0-9].md")):
+    for path in sorted(folder.glob("table*.md")):
         lines += [plain_table(path.read_text(encoding="utf-8")), ""]
         if (full/path.name).exists() and full.resolve() != folder.resolve():
             lines += [textwrap.indent(f"committed, profile full ({show_path(full/path.name)}):\n" + "\n".join(x for x in plain_table((full/path.name).read_text(encoding="utf-8")).splitlines() if x.startswith("|")), "    "), ""]
