@@ -29,6 +29,7 @@ def _define_missing_schemas():
     return library
 
 _library = _define_missing_schemas()  # kept alive: a Library takes its definitions along when it goes
+if "IN_TEST" in os.environ: torch.set_num_threads(1)  # nbdev_test runs notebooks side by side: threads would fight for the cores
 
 # %% ../nbs/00_core.ipynb #f1b8e1f8
 class KdnbError(Exception):
@@ -144,10 +145,10 @@ def atomic_path(
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     except OSError as e: raise KdnbError(f"cannot write to {path.parent}: {e.strerror}. Choose a folder that you may write to.") from None
-    os.close(handle); aside = Path(name); aside.chmod(0o644)
+    os.close(handle); aside = Path(name)
     try:
         yield aside
-        os.replace(aside, path)
+        aside.chmod(0o644); os.replace(aside, path)  # temporary files are private, results are not
     finally: aside.unlink(missing_ok=True)
 
 
