@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'SCHEDULES', 'AVERAGES', 'DEFECTS', 'CONDITIONED', 'COLUMNS', 'Recipe', 'make_optimizer',
-           'learning_rates', 'Attack', 'Objective', 'needs_views', 'check_views', 'augmented', 'Conditioned', 'measure',
-           'Position', 'fingerprint', 'save_state', 'load_state', 'add_to_mean', 'averaged', 'push_weights',
-           'one_epoch', 'train']
+           'learning_rates', 'Attack', 'Objective', 'needs_views', 'check_views', 'augmented', 'Conditioned',
+           'FeatureTask', 'feature_task', 'Robust', 'measure', 'Position', 'fingerprint', 'save_state', 'load_state',
+           'add_to_mean', 'averaged', 'push_weights', 'one_epoch', 'train']
 
 # %% ../nbs/07_training.ipynb #dde46384
 import hashlib, math, time
@@ -23,9 +23,9 @@ from torch import nn
 from .attacks import freeze, pgd
 from .core import KdnbError, atomic_path, count_cost, fast_layout, get_device, in_eval, load_tensors, one_of, progress, save_tensors, seed_for, set_seed, short_hash
 from .data import Images, Splits, augment, balanced_subset
-from .losses import cckd_l, cckd_t, hinton, kd_loss, released_kd_loss, retained, retention_margin
+from .losses import INNER, INNER_ASKS, Answers, Features, Method, cckd_l, cckd_t, connectors, feature_loss, feature_margin, hinton, kd_loss, released_kd_loss, retained, retention_margin
 from .noise import is_noisy, load_model, offdiag_penalty, save_model
-from .smoothing import vote
+from .smoothing import Smoothed, vote
 
 # %% ../nbs/07_training.ipynb #59de70e0
 @dataclass
@@ -68,12 +68,14 @@ OPTIMIZERS, SCHEDULES, AVERAGES = ("sgd", "adam", "adamw"), ("multistep", "onecy
 def make_optimizer(
     recipe: Recipe,
     model: nn.Module, # all its parameters are optimised
+    along: nn.Module = None, # and those of this one
 ) -> torch.optim.Optimizer:
     "SGD, Adam or AdamW as the recipe says."
+    parameters = [*model.parameters(), *(along.parameters() if along is not None else ())]
     if recipe.optimizer != "sgd":
         kind = dict(adam=torch.optim.Adam, adamw=torch.optim.AdamW)[recipe.optimizer]
-        return kind(model.parameters(), recipe.lr, (recipe.momentum, .999), weight_decay=recipe.weight_decay)
-    return torch.optim.SGD(model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.nesterov and recipe.momentum > 0)
+        return kind(parameters, recipe.lr, (recipe.momentum, .999), weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.nesterov and recipe.momentum > 0)
 
 
 def learning_rates(
@@ -304,6 +306,90 @@ def _conditioned_known(self, model, x, y):
 Conditioned._loss, Conditioned.known = _conditioned_loss, _conditioned_known
 
 # %% ../nbs/07_training.ipynb #bdaf5b2f
+@dataclass(eq=False)
+class FeatureTask:
+    "Feature distillation between named layers, as an added term."
+    student_names: list # module paths, before the ReLU
+    teacher_names: list # as many
+    connectors: nn.ModuleList # of `connectors`
+    margins: list # of `feature_margin`, one [C] a stage
+    weight: float = 1. # of the term, >= 0
+
+    def loss(self, student, teacher, x): # -> ([N], the student's logits [N, C])
+        "The term, and what the student says on the way."
+        with Features(teacher, self.teacher_names) as t, torch.no_grad(): teacher(x)
+        with Features(student, self.student_names) as s: z = student(x)
+        return self.weight * feature_loss([c(v) for c, v in zip(self.connectors, s.maps)], t.maps, self.margins), z
+
+
+def feature_task(
+    student: nn.Module,
+    teacher: nn.Module,
+    student_names: list, # module paths, before the ReLU
+    teacher_names: list, # as many; each a batch normalisation, which tells the margin
+    shape: tuple, # (C, H, W) of the images
+    weight: float = 1., # of the term, >= 0
+) -> FeatureTask:
+    "Look at both nets once, and make connectors that fit; they start at random from torch's global generator."
+    x = torch.zeros(2, *shape)
+    with Features(student, student_names) as s, Features(teacher, teacher_names) as t, torch.no_grad(), in_eval(student), in_eval(teacher): student(x); teacher(x)
+    link = connectors([v.shape[1] for v in s.maps], [v.shape[1] for v in t.maps])
+    return FeatureTask(student_names, teacher_names, link, [feature_margin(m) for m in t.modules.values()], weight)
+
+# %% ../nbs/07_training.ipynb #a140f835
+@dataclass(eq=False)
+class Robust(Objective):
+    "A method of `METHODS` at work. `attack` says how far and how often; where it starts and what it maximises is the method's."
+    method: Method = None # of METHODS, or your own
+    teacher: nn.Module = None # in evaluation mode, asked on the way; None = none, or targets (its logits) for clean images
+    epochs: int = 1 # of the whole training: some methods change with it
+    features: FeatureTask = None # an added term; wants a teacher that is not frozen
+
+    def __post_init__(self):
+        self.w = float(self.targets is not None)
+        if self.method.needs_teacher and self.teacher is None and self.targets is None: raise KdnbError("this method asks a teacher. Give teacher, or targets and target_ids; or use pgd-at, half-at or trades.")
+        if self.method.inner != "none" and not self.adversarial: raise KdnbError("this method attacks the images. Give attack = Attack(eps, steps) with 1 step or more.")
+        if self.features and self.teacher is None: raise KdnbError("features are compared with a teacher's. Give teacher.")
+        super().__post_init__()
+
+    @property
+    def along(self): return self.features and self.features.connectors
+
+    def to(self, device):
+        if self.teacher is not None: self.teacher = self.teacher.to(device).eval().requires_grad_(False)
+        if self.teacher is not None and not self.features and not isinstance(self.teacher, Smoothed): self.teacher = freeze(self.teacher)
+        if self.features: self.features.connectors.to(device)
+        return _to(self, device)
+
+# %% ../nbs/07_training.ipynb #21313f1e
+def _robust_prepare(self, model, x, y, ids, view=None):
+    "The attacked images, and a batch that answers when it is asked."
+    b = Answers(model, self.teacher, x, x); b.y = y
+    if self.targets is not None: b.__dict__["z_t"] = self.rows(ids, view)  # looked up, not asked
+    if self.method.inner != "none": b.x_adv = self.craft(model, b)
+    return b
+
+
+def _craft(self, model, b):
+    "Maximise the method's inner objective."
+    victim, inner, asks = freeze(model), INNER[self.method.inner], INNER_ASKS[self.method.inner]
+    with torch.no_grad(): z_s, z_t = victim(b.x) if "z_s" in asks else None, b.z_t if "z_t" in asks else None
+    def objective(x_k, z, y): return inner(z, y, z_s, z_t, self.teacher(x_k) if "t" in asks else None)
+    start = {"uniform": True, "normal": "normal"}[self.method.start]
+    return pgd(victim, b.x, b.y, self.attack.eps, self.attack.steps, self.attack.step_size, random_start=start, loss="ce" if self.method.inner == "ce" else objective)
+
+
+def _robust_value(self, model, b):
+    "The outer loss, with the student as it is now."
+    for name in ("z_s", "z_adv", "dz_s"): b.__dict__.pop(name, None)
+    extra = 0
+    if self.features: extra, b.__dict__["z_s"] = self.features.loss(model, self.teacher, b.x)
+    loss = (self.method.outer(b, b.y, self.epoch / self.epochs) + extra).mean()
+    return loss, b.__dict__.get("z_s", b.__dict__.get("z_adv")), len(b.y)
+
+Robust.prepare, Robust.craft, Robust.value = _robust_prepare, _craft, _robust_value
+
+# %% ../nbs/07_training.ipynb #0075d2cd
 def measure(
     model: nn.Module, # left as it was found
     images: Images, # on the model's device
@@ -318,7 +404,7 @@ def measure(
         if attack is not None: right[1] += (vote(model, attack(model, x, y), draws) == y).sum().item()
     return right[0] / len(images), right[1] / len(images) if attack is not None else None
 
-# %% ../nbs/07_training.ipynb #263e4574
+# %% ../nbs/07_training.ipynb #7db8c180
 @dataclass
 class Position:
     "How far a training has come."
@@ -355,16 +441,17 @@ def fingerprint(
     images = [_digest(t) for part in (data.train, data.valid) for t in (part.images, part.labels, part.ids)]
     return short_hash([getattr(model, "spec", None), getattr(model, "noise_spec", None), plain, tensors, images, asdict(recipe), more])
 
-# %% ../nbs/07_training.ipynb #720e8499
+# %% ../nbs/07_training.ipynb #b19611b1
 def save_state(
     path, # a .safetensors file
     position: Position,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     mark: str, # the training's fingerprint
+    along: nn.Module = None, # what is trained along
 ):
     "Write all that is needed to go on, whole or not at all."
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | {f"best.{k}": v for k, v in position.weights.items()} | {f"mean.{k}": v for k, v in position.mean.items()}
+    tensors = {f"along.{k}": v for k, v in (along.state_dict() if along is not None else {}).items()} | {f"model.{k}": v for k, v in model.state_dict().items()} | {f"best.{k}": v for k, v in position.weights.items()} | {f"mean.{k}": v for k, v in position.mean.items()}
     for i, kept in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in kept.items() if v is not None}
     save_tensors(path, tensors, {k: v for k, v in vars(position).items() if k not in ("weights", "mean")} | dict(mark=mark))
@@ -375,13 +462,15 @@ def load_state(
     model: nn.Module, # gets the weights
     optimizer: torch.optim.Optimizer, # of this model; gets its averages
     mark: str, # the training's fingerprint
+    along: nn.Module = None, # gets its weights too
 ) -> Position:
     "Go back to a saved state, or say in one line why not."
     tensors, info = load_tensors(path)
     if info.pop("mark", None) != mark: raise KdnbError(f"{path} belongs to another training (other data, settings or seed). Delete it, or choose another folder.")
-    parts = dict(model={}, best={}, mean={}, optimizer={})
+    parts = dict(model={}, best={}, mean={}, along={}, optimizer={})
     for name, t in tensors.items(): kind, name = name.split(".", 1); parts[kind][name] = t
     model.load_state_dict(parts["model"])
+    if along is not None: along.load_state_dict(parts["along"])
     parameters, kept = optimizer.param_groups[0]["params"], {}
     for name, t in parts["optimizer"].items():
         i, key = name.split(".", 1); p = parameters[int(i)]
@@ -390,7 +479,7 @@ def load_state(
     weights, mean = ({k: v.to(parameters[0].device) for k, v in parts[name].items()} for name in ("best", "mean"))
     return Position(**info, weights=weights, mean=mean)
 
-# %% ../nbs/07_training.ipynb #432d864d
+# %% ../nbs/07_training.ipynb #bec6df0c
 def add_to_mean(
     position: Position, # its `mean` moves on
     model: nn.Module,
@@ -419,7 +508,7 @@ def averaged(
     finally:
         if mean: model.load_state_dict(own)
 
-# %% ../nbs/07_training.ipynb #9716a467
+# %% ../nbs/07_training.ipynb #6ea80a26
 def push_weights(
     model: nn.Module, # its weights are pushed, in place
     loss_of, # () -> a scalar with a gradient, or None
@@ -437,7 +526,7 @@ def push_weights(
             before.append((p, p.clone())); p.add_(g * (gamma * p.norm() / g.norm()))
     return before
 
-# %% ../nbs/07_training.ipynb #b19611b1
+# %% ../nbs/07_training.ipynb #0bccc6be
 def _one_step(model, optimizer, objective, recipe, x, y, ids, follow, amp):
     "One step of the optimiser; returns the sum of the losses, how many clean images were right (both still on the device), and on how many images the loss was computed."
     x, view = augmented(x, recipe, follow)
@@ -460,7 +549,7 @@ def _check_loss(value, position, epoch, recipe):
     if not math.isfinite(value):
         raise KdnbError(f"the loss became {value} in epoch {epoch + 1} of {recipe.epochs} (by step {position.step}). Try a smaller lr (now {recipe.lr:g}) or clip the gradient (clip is {recipe.clip:g}; try 1).")
 
-# %% ../nbs/07_training.ipynb #83998bea
+# %% ../nbs/07_training.ipynb #12f15c79
 def one_epoch(
     model: nn.Module, # in training mode
     train: Images, # on the model's device
@@ -490,7 +579,7 @@ def one_epoch(
     position.loss, position.right, position.kept = sums.tolist()
     _check_loss(position.loss, position, epoch, recipe)
 
-# %% ../nbs/07_training.ipynb #bec6df0c
+# %% ../nbs/07_training.ipynb #11e4774d
 def _finish_epoch(model, position, n, rate, seed, valid, watch, attack, draws, lap):
     "Measure, add a row to the history, remember the weights if they are the best so far, and turn to the next epoch."
     row = dict(epoch=len(position.history) + 1, seconds=0., kept=position.kept / n, train_loss=position.loss / position.kept if position.kept else None, train_acc=position.right / n)
@@ -512,7 +601,7 @@ def _rule(valid, attack, votes):
     "How the epoch is chosen, in words."
     return f"highest validation accuracy{f' under {attack}' if attack else ''} on {len(valid)} images{f', {votes}-draw votes' if votes > 1 else ''}; the earlier epoch on a tie"
 
-# %% ../nbs/07_training.ipynb #6ea80a26
+# %% ../nbs/07_training.ipynb #3063283b
 COLUMNS = ["epoch", "seconds", "kept", "train_loss", "train_acc", "valid_acc", "valid_adv_acc", "test_acc", "test_adv_acc", "lr"]  # of history.csv; then `chosen`
 
 
@@ -539,7 +628,7 @@ def _finished(folder, model, mark) -> pd.DataFrame:
     history.attrs.update(best=info["best"], cost=info["cost"])
     return history
 
-# %% ../nbs/07_training.ipynb #440387d9
+# %% ../nbs/07_training.ipynb #34c3b8c4
 class _Lap:
     "Seconds since it was asked last."
     def __init__(self): self.since = time.monotonic()
@@ -564,7 +653,7 @@ def _all_epochs(model, data, objective, recipe, position, optimizer, seed, finis
             note = finish(rates[position.step - 1])
             keep(); saved()
 
-# %% ../nbs/07_training.ipynb #b5d6dbd1
+# %% ../nbs/07_training.ipynb #a56ca383
 def train(
     model: nn.Module, # made by `create_model`, perhaps noisy; ends with the best epoch's weights, in evaluation mode
     data: Splits, # `train` is fitted, `valid` chooses; `test` is not read
@@ -590,13 +679,14 @@ def train(
     watch = None if watch is None else watch.to(device)
     mark = fingerprint(model, data, objective, recipe, seed=seed, attack=attack and asdict(attack), n_valid=n_valid, draws=valid_draws, watch=watch and _digest(watch.ids), amp=amp)
     if not state.exists() and (history := _finished(folder, model, mark)) is not None: return history
-    optimizer, lap = make_optimizer(recipe, model), _Lap()
+    along = getattr(objective, "along", None)
+    optimizer, lap = make_optimizer(recipe, model, along), _Lap()
     for stray in (*folder.glob(".state.safetensors.*"), *folder.glob(".tmp??????")): stray.unlink(missing_ok=True)  # saves that a kill cut short: ours, safetensors' own
-    position = load_state(state, model, optimizer, mark) if state.exists() else Position()
+    position = load_state(state, model, optimizer, mark, along) if state.exists() else Position()
     done = position.forward, position.backward
     def keep():
         position.seconds += lap(); position.forward, position.backward = done[0] + cost.forward, done[1] + cost.backward
-        save_state(state, position, model, optimizer, mark)
+        save_state(state, position, model, optimizer, mark, along)
     def finish(rate): return _finish_epoch(model, position, len(data.train), rate, seed, valid, watch, attack, valid_draws, lap)
     with count_cost(model) as cost: _all_epochs(model.train(), data, objective, recipe, position, optimizer, seed, finish, keep, save_every, label, amp)
     return _keep_result(model, position, folder, _rule(valid, attack, valid_draws if is_noisy(model) else 1), mark)
