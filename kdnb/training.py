@@ -436,6 +436,7 @@ def fingerprint(
     "A hash of what determines a training's result, but for the weights it starts from."
     plain = {k: v for k, v in vars(objective).items() if type(v) in (int, float, str, bool) and k != "epoch"} | dict(attack=objective.attack and asdict(objective.attack), defects=sorted(objective.defects))
     tensors = [_digest(t) for t in ((objective.targets, objective.target_ids, objective.target_views) if objective.distils else ())]
+    if hasattr(objective, "method"): plain |= dict(method=[objective.method.inner, objective.method.note])
     teacher = getattr(objective, "teacher", None)
     if teacher is not None: tensors += [_digest(t) for t in teacher.state_dict().values()]
     images = [_digest(t) for part in (data.train, data.valid) for t in (part.images, part.labels, part.ids)]
