@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NETS', 'Classifier', 'lenet5', 'alexnet', 'he_init', 'BasicBlock', 'resnet', 'PreActBlock', 'wide_resnet',
-           'torchvision_net', 'timm_net', 'create_model']
+           'InvertedResidual', 'mobilenetv2', 'torchvision_net', 'timm_net', 'create_model']
 
 # %% ../nbs/02_models.ipynb #82d24486
 import re
@@ -37,7 +37,7 @@ class Classifier(nn.Module):
 def lenet5(
     n_classes: int, # >= 1
     shape: tuple, # (C,H,W) of the images
-    width: float = 1., # 1 for LeNet5, .5 for the half one
+    width: float = 1., # 1 for LeNet5, .5 for the half one, 4 for the wide one
 ) -> nn.Sequential: # normalised images -> logits
     "LeNet5 with batch normalisation after each convolution, ReLU and max pooling (LeCun et al. 1998, Fig. 2)."
     c1, c2, d1, d2 = (int(n * width) for n in (6, 16, 120, 84))
@@ -102,7 +102,7 @@ def resnet(
     blocks: tuple, # blocks in each stage
     width: int, # channels of the first stage; each later stage has twice as many
 ) -> nn.Sequential: # normalised images -> logits
-    "A residual network with a 3 x 3 stem (He et al. 2016, Sec. 4.2): `(3,3,3), 16` is ResNet-20, `(2,2,2,2), 64` ResNet-18."
+    "A residual network with a 3 x 3 stem (He et al. 2016, Sec. 4.2): `(3,3,3), 16` is ResNet-20, `(18,18,18), 16` ResNet-110, `(2,2,2,2), 64` ResNet-18, `(3,4,6,3), 64` ResNet-34."
     layers, c_in = [nn.Conv2d(shape[0], width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()], width
     for stage, n in enumerate(blocks):
         for i in range(n):
@@ -146,6 +146,37 @@ def wide_resnet(
     return he_init(nn.Sequential(*layers, nn.BatchNorm2d(c_in), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c_in, n_classes)))
 
 # %% ../nbs/02_models.ipynb #4108b49a
+class InvertedResidual(nn.Module):
+    "Expand by 1 x 1, look by 3 x 3 in each channel, project by 1 x 1; added to the input if the stride is 1 (Sandler et al. 2018, Table 1)."
+    def __init__(self,
+        c_in: int, # channels in
+        c_out: int, # channels out
+        stride: int, # 1, or 2 to halve the map
+        t: int, # how many times wider it is inside
+    ):
+        super().__init__()
+        c = c_in * t
+        self.body = nn.Sequential(
+            nn.Conv2d(c_in, c, 1, bias=False), nn.BatchNorm2d(c), nn.ReLU(),
+            nn.Conv2d(c, c, 3, stride, 1, groups=c, bias=False), nn.BatchNorm2d(c), nn.ReLU(),
+            nn.Conv2d(c, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
+        self.shortcut = nn.Identity() if stride == 1 else None
+        if stride == 1 and c_in != c_out: self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
+
+    def forward(self, x): return self.body(x) if self.shortcut is None else self.body(x) + self.shortcut(x)
+
+# %% ../nbs/02_models.ipynb #4c83211f
+def mobilenetv2(
+    n_classes: int, # >= 1
+    shape: tuple, # (C,H,W) of the images
+) -> nn.Sequential: # normalised images -> logits
+    "MobileNetV2 for small images (Sandler et al. 2018, Table 2; strides and shortcuts as in Goldblum et al.'s ARD code)."
+    layers, c_in = [nn.Conv2d(shape[0], 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()], 32
+    for t, c_out, n, stride in ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
+        for i in range(n): layers.append(InvertedResidual(c_in, c_out, stride if i == 0 else 1, t)); c_in = c_out
+    return nn.Sequential(*layers, nn.Conv2d(c_in, 1280, 1, bias=False), nn.BatchNorm2d(1280), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, n_classes))
+
+# %% ../nbs/02_models.ipynb #790ef39b
 def _set_channels(
     net: nn.Module, # changed in place
     channels: int, # of the images
@@ -171,7 +202,7 @@ def torchvision_net(
     _set_channels(net, shape[0])
     return net
 
-# %% ../nbs/02_models.ipynb #e0f9a086
+# %% ../nbs/02_models.ipynb #b0517c7e
 def timm_net(
     name: str, # as in `timm.list_models()`
     n_classes: int, # >= 1
@@ -183,14 +214,18 @@ def timm_net(
     if not timm.is_model(name): raise KdnbError(f"timm has no model {name!r}. timm.list_models() lists them.")
     return timm.create_model(name, pretrained=False, num_classes=n_classes, in_chans=shape[0])
 
-# %% ../nbs/02_models.ipynb #4b6ee142
+# %% ../nbs/02_models.ipynb #77f1b111
 NETS = {
     "lenet5": lenet5,
     "lenet5_half": lambda n_classes, shape: lenet5(n_classes, shape, width=.5),
+    "lenet5_wide": lambda n_classes, shape: lenet5(n_classes, shape, width=4),
     "alexnet": alexnet,
     "alexnet_half": lambda n_classes, shape: alexnet(n_classes, shape, width=.5),
     "resnet20": lambda n_classes, shape: resnet(n_classes, shape, (3, 3, 3), 16),
+    "resnet110": lambda n_classes, shape: resnet(n_classes, shape, (18, 18, 18), 16),
     "resnet18": lambda n_classes, shape: resnet(n_classes, shape, (2, 2, 2, 2), 64),
+    "resnet34": lambda n_classes, shape: resnet(n_classes, shape, (3, 4, 6, 3), 64),
+    "mobilenetv2": mobilenetv2,
 }
 
 
@@ -203,7 +238,7 @@ def _net(name, n_classes, shape):
     if name in NETS: return NETS[name](n_classes, shape)
     raise KdnbError(f"model {name!r} is not known. Allowed: {', '.join(NETS)}, wrn-<depth>-<width>, torchvision:<name>, timm:<name>.")
 
-# %% ../nbs/02_models.ipynb #06beb84c
+# %% ../nbs/02_models.ipynb #aa2888a7
 def _per_channel(value, channels, what):
     "`value` as a list of `channels` floats."
     values = [float(v) for v in value] if isinstance(value, (list, tuple)) else [float(value)] * channels
@@ -212,7 +247,7 @@ def _per_channel(value, channels, what):
 
 
 def create_model(
-    name: str = "lenet5", # lenet5, lenet5_half, alexnet, alexnet_half, resnet20, resnet18, wrn-<depth>-<width>, torchvision:<name>, timm:<name>
+    name: str = "lenet5", # lenet5, lenet5_half, lenet5_wide, alexnet, alexnet_half, resnet20, resnet110, resnet18, resnet34, mobilenetv2, wrn-<depth>-<width>, torchvision:<name>, timm:<name>
     n_classes: int = 10, # >= 1
     shape: tuple = (1, 28, 28), # (C,H,W) of the images
     mean: float = 0., # subtracted from the images in [0,1]: one number, or a list with one a channel
