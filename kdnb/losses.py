@@ -8,7 +8,7 @@ __all__ = ['TARGET_RULES', 'STUDENT_TARGETS', 'DISTANCES', 'INNER', 'INNER_ASKS'
            'shuffle_within_class', 'soft_cross_entropy', 'kd_loss', 'released_kd_loss', 'released_vote_targets',
            'confidence', 'hinton', 'cckd_l', 'cckd_t', 'retained', 'retention_margin', 'teacher_targets',
            'student_targets', 'teacher_logits', 'kl', 'ard', 'trades', 'rslad', 'iad', 'adaad', 'adaiad', 'igdm',
-           'bound_terms', 'Answers', 'Method', 'method', 'with_igdm', 'feature_margin', 'partial_l2', 'feature_loss',
+           'bound_terms', 'Answers', 'Method', 'tuned', 'with_igdm', 'feature_margin', 'partial_l2', 'feature_loss',
            'connectors', 'Features']
 
 # %% ../nbs/06_losses.ipynb #0d359fc6
@@ -486,7 +486,7 @@ METHODS = {
 }
 
 # %% ../nbs/06_losses.ipynb #d97dd3f3
-def method(
+def tuned(
     name: str, # one of METHODS
     **settings, # of its outer loss: T, alpha, distance (kd, ard); beta (trades, iad, adaiad); lambd (adaad, adaiad)
 ) -> Method: # the method with these settings

@@ -187,9 +187,9 @@ def _prepare(self,
     view=None, # int64 [N], 0 = original, 1 = flip; None = all original
 ) -> SimpleNamespace: # what `value` wants: x, x_adv, y, p_t, and z_all where not every image counts
     "All that is done once for a batch: ask the teacher, choose the images that count, attack them."
-    p_t, known = self.teach(x, ids, view) if self.distils else None, self.known(model, x, y)
-    b = SimpleNamespace(x=x, y=y, p_t=p_t, x_adv=None, z_all=None if known is None else known[0])
-    if known is not None: b.x, b.y, b.p_t = x[known[1]], y[known[1]], p_t[known[1]]
+    known = self.known(model, x, y)
+    if known is not None: x, y, ids, view = (v if v is None else v[known[1]] for v in (x, y, ids, view))
+    b = SimpleNamespace(x=x, y=y, p_t=self.teach(x, ids, view) if self.distils and len(y) else None, x_adv=None, z_all=None if known is None else known[0])
     if self.adversarial and len(b.y):
         b.x_adv = self.attack(model, b.x, b.y)
         if "eval_mode" in self.defects: model.eval()  # a defect, for comparison
