@@ -282,7 +282,9 @@ def cckd(
     for method, params in CCKD.items():
         asked = dict(ask=ask) if "loss" in params else {}
         students[method] = [plan.call("distil", f"student: {method}", 60, outputs=o, seeds=[s], adversarial=False, **recipe, **settings["student"] | {"targets": "logits"} | asked | params)[0] for s, o in zip(plan.seeds, outputs)]
-    attacks = {m: plan.call("fgsm", f"FGSM: {m}", 10*len(ids), models=ids, **settings["fgsm"]) for m, ids in {"teacher": teachers, **students}.items()}
+    models = {"teacher": teachers, **students}
+    tried = [plan.call("fgsm", f"FGSM, seed {s}", 10*len(models), models=[ids[s] for ids in models.values()], **settings["fgsm"]) for s in plan.seeds]
+    attacks = {m: [ids[k] for ids in tried] for k, m in enumerate(models)}
     ablation = [plan.call("ablation", "temperature and lambda", 60*len(settings["ablation"]["temperatures"]), outputs=o, seed=s, **settings["ablation"]) for s, o in zip(plan.seeds, outputs)] if "ablation" in settings else []
     votes = from_votes(plan, settings["votes"]) if "votes" in settings else {}
     plan.report("cckd", dict(teachers=teachers, students=students, attacks=attacks, ablation=ablation, votes=votes))
