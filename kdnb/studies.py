@@ -264,8 +264,9 @@ def from_votes(
         own = [s for s in plan.seeds if s % len(teachers) == k]
         sources = [t, students["adversarial training"][own[0]], students["KD, constant weight"][own[0]]]
         attacks["teacher"] += plan.call("attack", "attacks on the noisy teacher", 60, models=[t], sources=sources, **settings["attack"], **settings["attack_teacher"])
-        for m in VOTES:
-            for s, id in zip(own, plan.call("attack", f"attacks: {m}", 10*len(own), models=[students[m][s] for s in own], sources=sources, **settings["attack"])): attacks[m][s] = id
+        which = [(m, s) for m in VOTES for s in own]
+        found = plan.call("attack", f"attacks on {len(which)} students", 10*len(which), models=[students[m][s] for m, s in which], sources=sources, **settings["attack"])
+        for (m, s), id in zip(which, found): attacks[m][s] = id
     return dict(teachers=teachers, students=students, attacks=attacks)
 
 
