@@ -235,7 +235,7 @@ STUDIES["smoothed-kd"] = smoothed_kd
 
 # %% ../nbs/13_studies.ipynb #fc313200
 CCKD = {"student alone": dict(targets="none"), "Hinton KD": dict(loss="hinton"), "CCKD-L": dict(loss="cckd-l"), "CCKD-T": dict(loss="cckd-t"), "CCKD-T-REG": dict(loss="cckd-t-reg"), "CCKD-L, as released": dict(loss="cckd-l", as_released=True)}
-VOTES = {"adversarial training": dict(targets="none"), "KD, constant weight": dict(loss="kd"), "CCKD-L": dict(loss="cckd-l"), "CCKD-T": dict(loss="cckd-t")}
+VOTES = {"adversarial training": dict(targets="none"), "KD, constant weight": dict(loss="kd"), "CCKD-L": dict(loss="cckd-l"), "CCKD-T": dict(loss="cckd-t"), "CCKD-L, one weight a batch": dict(loss="cckd-l", as_released=True)}
 
 
 def settings_for(
@@ -259,8 +259,14 @@ def from_votes(
     teachers = [plan.call("train", "noisy teacher", 150, seeds=[seed], **settings["teacher"])[0] for seed in settings["teacher_seeds"][:len(plan.seeds)]]
     outputs = [plan.call("teacher-outputs", "smoothed outputs", 20, teachers=[t], **settings["outputs"])[0] for t in teachers]
     students = {m: [plan.call("distil", f"student of votes: {m}", 60, outputs=outputs[s % len(teachers)], seeds=[s], **settings["student"] | {"targets": "votes"} | p)[0] for s in plan.seeds] for m, p in VOTES.items()}
-    attacks = {"teacher": [plan.call("attack", "attacks on the noisy teacher", 60, models=[t], **settings["attack"], **settings["attack_teacher"])[0] for t in teachers]}
-    for m, ids in students.items(): attacks[m] = plan.call("attack", f"attacks: {m}", 10*len(ids), models=ids, sources=teachers[:1], **settings["attack"])
+    attacks = {"teacher": []} | {m: [None] * len(plan.seeds) for m in VOTES}
+    for k, t in enumerate(teachers):  # everybody is tried with the images of the own teacher and of its two first students, as in the study above
+        own = [s for s in plan.seeds if s % len(teachers) == k]
+        sources = [t, students["adversarial training"][own[0]], students["KD, constant weight"][own[0]]]
+        attacks["teacher"] += plan.call("attack", "attacks on the noisy teacher", 60, models=[t], sources=sources, **settings["attack"], **settings["attack_teacher"])
+        which = [(m, s) for m in VOTES for s in own]
+        found = plan.call("attack", f"attacks on {len(which)} students", 10*len(which), models=[students[m][s] for m, s in which], sources=sources, **settings["attack"])
+        for (m, s), id in zip(which, found): attacks[m][s] = id
     return dict(teachers=teachers, students=students, attacks=attacks)
 
 
@@ -277,7 +283,9 @@ def cckd(
     for method, params in CCKD.items():
         asked = dict(ask=ask) if "loss" in params else {}
         students[method] = [plan.call("distil", f"student: {method}", 60, outputs=o, seeds=[s], adversarial=False, **recipe, **settings["student"] | {"targets": "logits"} | asked | params)[0] for s, o in zip(plan.seeds, outputs)]
-    attacks = {m: plan.call("fgsm", f"FGSM: {m}", 10*len(ids), models=ids, **settings["fgsm"]) for m, ids in {"teacher": teachers, **students}.items()}
+    models = {"teacher": teachers, **students}
+    tried = [plan.call("fgsm", f"FGSM, seed {s}", 10*len(models), models=[ids[s] for ids in models.values()], **settings["fgsm"]) for s in plan.seeds]
+    attacks = {m: [ids[k] for ids in tried] for k, m in enumerate(models)}
     ablation = [plan.call("ablation", "temperature and lambda", 60*len(settings["ablation"]["temperatures"]), outputs=o, seed=s, **settings["ablation"]) for s, o in zip(plan.seeds, outputs)] if "ablation" in settings else []
     votes = from_votes(plan, settings["votes"]) if "votes" in settings else {}
     plan.report("cckd", dict(teachers=teachers, students=students, attacks=attacks, ablation=ablation, votes=votes))
@@ -332,30 +340,32 @@ def repeat_rows(
 
 def check_ranking(
     rows, # tidy rows of one measure: method, seed, value; higher is better
-    seed_figures: dict, # method -> the seed's figure, higher is better
+    published: dict, # method -> the published figure, higher is better
     value: str = "accuracy", # the column
-    scale: float = 100., # of our values, to have the seed's unit
-): # one row a pair: better and worse (by the seed), seed_gap, gap, std, verdict
-    "What of the seed's order of the students holds up? Gaps are paired by seed; one within its std over seeds says nothing."
+    scale: float = 1., # of our values, to have the published unit
+): # one row a pair that is not published as equal: better and worse (as published), published_gap, gap, std, verdict
+    "What of a published order of the students holds up? Gaps are paired by seed; one within its std over seeds says nothing."
     import itertools, pandas as pd
     ours, found = rows.pivot(index="seed", columns="method", values=value) * scale, []
-    ranked = sorted((m for m in seed_figures if m != "teacher" and m in ours), key=lambda m: -seed_figures[m])
+    ranked = sorted((m for m in published if m != "teacher" and m in ours), key=lambda m: -published[m])
     for better, worse in itertools.combinations(ranked, 2):
         gaps = ours[better] - ours[worse]; gap, std = gaps.mean(), gaps.std()
         verdict = "one seed" if len(gaps) < 2 else "within one std" if abs(gap) <= std else "holds" if gap > 0 else "reversed"
-        found.append(dict(better=better, worse=worse, seed_gap=seed_figures[better] - seed_figures[worse], gap=gap, std=std, verdict=verdict))
-    return pd.DataFrame(found)
+        if published[better] > published[worse]: found.append(dict(better=better, worse=worse, published_gap=published[better] - published[worse], gap=gap, std=std, verdict=verdict))
+    return pd.DataFrame(found, columns=["better", "worse", "published_gap", "gap", "std", "verdict"])
 
 
 def tell_ranking(
     pairs, # of `check_ranking`
     what: str, # the measure, in words
-) -> str: # a sentence or two
+    digits: int = 1, # of the gaps
+) -> str: # a sentence
     "The ranking in words."
     count = pairs.verdict.value_counts()
-    if "one seed" in count: return f"{what}: one seed says nothing about order."
-    def part(verdict): return f"{count.get(verdict, 0)}" + "".join(f"{' (' if k == 0 else '; '}{p.better} over {p.worse} {p.gap:+.1f} ± {p.std:.1f}" for k, p in enumerate(pairs[pairs.verdict == verdict].itertuples())) + (")" if verdict in count else "")
-    return f"{what}: of the seed's {len(pairs)} orderings of two students, beyond one standard deviation {part('holds')} as the seed has it and {part('reversed')} the other way round; {count.get('within one std', 0)} within it."
+    def part(verdict):
+        told = [f"{p.better} over {p.worse} {p.gap:+.{digits}f} ± {p.std:.{digits}f}" for p in pairs[pairs.verdict == verdict].itertuples()]
+        return f"{len(told)}{f' ({chr(59).join(told)})' if told else ''}".replace(";", "; ")
+    return f"{what}: of {len(pairs)} published orderings of two students, beyond one standard deviation {part('holds')} as published and {part('reversed')} the other way round; {count.get('within one std', 0)} within it."
 
 
 def chance_beyond(
