@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ATTACK_NAMES', 'DEFECT_NAMES', 'CCKD', 'VOTES', 'SEED_CCKD', 'read_csvs', 'history_rows', 'read_attacks', 'pair_up',
            'training_curves', 'teacher_mark', 'Report', 'committed', 'findings', 'write_readme', 'ladder_defects',
-           'student_settings', 'smoothed_kd', 'settings_for', 'from_votes', 'cckd', 'read_fgsm', 'repeat_rows',
-           'check_ranking', 'tell_ranking', 'chance_beyond']
+           'student_settings', 'noisy_teachers', 'smoothed_kd', 'settings_for', 'from_votes', 'cckd', 'read_fgsm',
+           'repeat_rows', 'check_ranking', 'tell_ranking', 'chance_beyond']
 
 # %% ../nbs/13_studies.ipynb #54ca18eb
 import re
@@ -206,13 +206,22 @@ def student_settings(
     return students | released
 
 
+def noisy_teachers(
+    plan: Plan, # gets the calls
+    settings: dict, # teacher, teacher_seeds, outputs
+) -> tuple: # (teachers, their smoothed outputs): run ids, at most one each for a seed of the plan
+    "The noisy teachers that studies share."
+    teachers = [plan.call("train", "noisy teacher", 150, seeds=[seed], **settings["teacher"])[0] for seed in settings["teacher_seeds"][:len(plan.seeds)]]
+    outputs = [plan.call("teacher-outputs", "smoothed outputs", 20, teachers=[t], **settings["outputs"])[0] for t in teachers]
+    return teachers, outputs
+
+
 def smoothed_kd(
     plan: Plan, # gets the calls
     settings: dict, # of the profile
 ):
     "Can one deterministic student inherit a smoothed teacher's robustness? (seeds 000 and 001)"
-    teachers = [plan.call("train", "noisy teacher", 150, seeds=[seed], **settings["teacher"])[0] for seed in settings["teacher_seeds"][:len(plan.seeds)]]
-    outputs = [plan.call("teacher-outputs", "smoothed outputs", 20, teachers=[t], **settings["outputs"])[0] for t in teachers]
+    teachers, outputs = noisy_teachers(plan, settings)
     taught = {k: [s for s in plan.seeds if s % len(teachers) == k] for k in range(len(teachers))}
     students = {}  # method -> run ids, by seed
     for method, params in student_settings(settings).items():
@@ -256,8 +265,7 @@ def from_votes(
     settings: dict, # teacher, teacher_seeds, outputs, student, attack, attack_teacher
 ) -> dict: # for the report: teachers, students, attacks
     "Students of the smoothed noisy teacher, the share of its votes for the true class being the confidence."
-    teachers = [plan.call("train", "noisy teacher", 150, seeds=[seed], **settings["teacher"])[0] for seed in settings["teacher_seeds"][:len(plan.seeds)]]
-    outputs = [plan.call("teacher-outputs", "smoothed outputs", 20, teachers=[t], **settings["outputs"])[0] for t in teachers]
+    teachers, outputs = noisy_teachers(plan, settings)
     students = {m: [plan.call("distil", f"student of votes: {m}", 60, outputs=outputs[s % len(teachers)], seeds=[s], **settings["student"] | {"targets": "votes"} | p)[0] for s in plan.seeds] for m, p in VOTES.items()}
     attacks = {"teacher": []} | {m: [None] * len(plan.seeds) for m in VOTES}
     for k, t in enumerate(teachers):  # everybody is tried with the images of the own teacher and of its two first students, as in the study above
@@ -364,7 +372,8 @@ def tell_ranking(
     count = pairs.verdict.value_counts()
     def part(verdict):
         told = [f"{p.better} over {p.worse} {p.gap:+.{digits}f} ± {p.std:.{digits}f}" for p in pairs[pairs.verdict == verdict].itertuples()]
-        return f"{len(told)}{f' ({chr(59).join(told)})' if told else ''}".replace(";", "; ")
+        named = "; ".join(told)
+        return f"{len(told)} ({named})" if told else "0"
     return f"{what}: of {len(pairs)} published orderings of two students, beyond one standard deviation {part('holds')} as published and {part('reversed')} the other way round; {count.get('within one std', 0)} within it."
 
 
