@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KdnbError', 'one_of', 'seed_for', 'set_seed', 'generator', 'get_device', 'fast_layout', 'in_eval', 'Cost',
-           'count_cost', 'count_parameters', 'atomic_path', 'save_json', 'load_json', 'save_tensors', 'load_tensors',
-           'progress', 'short_hash']
+           'count_cost', 'count_parameters', 'multiply_adds', 'atomic_path', 'save_json', 'load_json', 'save_tensors',
+           'load_tensors', 'progress', 'short_hash']
 
 # %% ../nbs/00_core.ipynb #87966c70
 import contextlib, hashlib, json, os, random, shutil, tempfile, time
@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 # %% ../nbs/00_core.ipynb #644c6821
@@ -135,6 +136,16 @@ def count_parameters(
     return sum(p.numel() for p in model.parameters())
 
 # %% ../nbs/00_core.ipynb #a428172b
+def multiply_adds(
+    model: nn.Module,
+    shape: tuple, # (C, H, W) of an image
+) -> int: # of convolutions and matrix products; adding, comparing and drawing noise are not counted
+    "The arithmetic of one image's forward pass."
+    at = next((p.device for p in model.parameters()), None)
+    with in_eval(model), torch.no_grad(), FlopCounterMode(display=False) as counter: model(torch.zeros(1, *shape, device=at))
+    return counter.get_total_flops() // 2
+
+# %% ../nbs/00_core.ipynb #c63296c0
 @contextlib.contextmanager
 def atomic_path(
     path, # the file that shall appear
@@ -168,7 +179,7 @@ def load_json(
     except FileNotFoundError: raise KdnbError(f"{path} does not exist. Run the step that makes it first.") from None
     except ValueError as e: raise KdnbError(f"{path} is not readable JSON ({e}). Delete it and make it again.") from None
 
-# %% ../nbs/00_core.ipynb #33458b79
+# %% ../nbs/00_core.ipynb #6cbf375e
 def save_tensors(
     path, # a .safetensors file
     tensors: dict, # name -> tensor
@@ -190,7 +201,7 @@ def load_tensors(
     except (SafetensorError, OSError, ValueError) as e:
         raise KdnbError(f"{path} is damaged or no safetensors file ({e}). Delete it and make it again.") from None
 
-# %% ../nbs/00_core.ipynb #6cbf375e
+# %% ../nbs/00_core.ipynb #c1670e32
 class progress:
     "A progress bar over steps of a known number, for a person and for the command that drives a study."
     def __init__(self,
@@ -214,7 +225,7 @@ class progress:
     def __enter__(self): return self
     def __exit__(self, *exc): self.bar.close()
 
-# %% ../nbs/00_core.ipynb #1c68b854
+# %% ../nbs/00_core.ipynb #ef34d340
 def short_hash(
     value, # anything JSON can hold
     length: int = 12, # hexadecimal digits

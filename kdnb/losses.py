@@ -415,7 +415,7 @@ class Answers:
 
     @torch.no_grad()
     def _taught(self, x):
-        if self.teacher is None: raise KdnbError("This method asks a teacher, and there is none. Give one, or use a method without: pgd-at, half-at or trades.")
+        if self.teacher is None: raise KdnbError("This method asks a teacher, and there is none. Give one, or use a method without: plain, pgd-at, half-at or trades.")
         return self.teacher(x)
 
     @cached_property
@@ -455,11 +455,14 @@ class Method:
 # %% ../nbs/06_losses.ipynb #0e5f297d
 WARM_UP = .3  # share of the epochs after which IAD and AdaIAD add their second term
 
+def _plain(b, y, share): return F.cross_entropy(b.z_s, y, reduction="none")
 def _pgd_at(b, y, share): return F.cross_entropy(b.z_adv, y, reduction="none")
-def _half_at(b, y, share): return (F.cross_entropy(b.z_s, y, reduction="none") + F.cross_entropy(b.z_adv, y, reduction="none")) / 2
+def _half_at(b, y, share, part=.5): return (1 - part) * F.cross_entropy(b.z_s, y, reduction="none") + part * F.cross_entropy(b.z_adv, y, reduction="none")
 def _trades(b, y, share, beta=6.): return trades(b.z_s, b.z_adv, y, beta)
 def _kd(b, y, share, T=30., alpha=1., distance="kl"): return ard(b.z_s, b.z_s, b.z_t, y, T, alpha, distance)
 def _ard(b, y, share, T=30., alpha=1., distance="kl"): return ard(None if alpha == 1 else b.z_s, b.z_adv, b.z_t, y, T, alpha, distance)
+def _half_kd(b, y, share, part=.5, w=.75, w_adv=.25, T=2.): return (1 - part) * _mixed(b.z_s, b.z_t, y, w, T) + part * _mixed(b.z_adv, b.z_t, y, w_adv, T)
+def _mixed(z, z_t, y, w, T): return (1 - w) * F.cross_entropy(z, y, reduction="none") + w * T**2 * kl(z_t, z, T)
 def _rslad(b, y, share): return rslad(b.z_s, b.z_adv, b.z_t)
 
 def _iad(b, y, share, beta=.1):
@@ -474,10 +477,12 @@ def _adaiad(b, y, share, lambd=1., beta=.1):
 
 # %% ../nbs/06_losses.ipynb #98bd2300
 METHODS = {
+    "plain": Method("none", _plain, ("z_s",), "none", "clean images alone, no teacher"),
     "pgd-at": Method("ce", _pgd_at, (), "uniform", "attacked images alone, no teacher (arXiv 1706.06083)"),
     "half-at": Method("ce", _half_at, ("z_s",), "uniform", "half clean, half attacked, no teacher"),
     "trades": Method("kl-self", _trades, ("z_s",), "normal", "beta = 6, no teacher (arXiv 1901.08573)"),
     "kd": Method("none", _kd, ("z_s", "z_t"), "none", "clean images alone, T = 30 (arXiv 1503.02531)"),
+    "half-kd": Method("ce", _half_kd, ("z_s", "z_t"), "uniform", "half clean, half attacked, each with labels and a teacher: w = 0.75 and 0.25, T = 2 (the adversarial distillation of Katz and Reches, 2022)"),
     "ard": Method("ce", _ard, ("z_s", "z_t"), "uniform", "T = 30, alpha = 1 (arXiv 1905.09747)"),
     "rslad": Method("kl-teacher", _rslad, ("z_s", "z_t"), "normal", "5/6 and 1/6 (arXiv 2108.07969)"),
     "iad": Method("ce", _iad, ("z_s", "z_t", "t_adv"), "uniform", "beta = 0.1, second term after 30 % of the epochs (arXiv 2106.04928)"),
@@ -488,7 +493,7 @@ METHODS = {
 # %% ../nbs/06_losses.ipynb #d97dd3f3
 def tuned(
     name: str, # one of METHODS
-    **settings, # of its outer loss: T, alpha, distance (kd, ard); beta (trades, iad, adaiad); lambd (adaad, adaiad)
+    **settings, # of its outer loss: part (half-at, half-kd); w, w_adv (half-kd); T (kd, half-kd, ard); alpha, distance (kd, ard); beta (trades, iad, adaiad); lambd (adaad, adaiad)
 ) -> Method: # the method with these settings
     "A method of the table, its settings changed; tried at once on two made-up logits, so that a wrong value is refused here."
     chosen = METHODS[one_of(name, METHODS, "method")]

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['GRANULARITIES', 'PLACES', 'Noise', 'PNI', 'CNI', 'NoisyConv2d', 'NoisyLinear', 'make_noisy', 'inject', 'is_noisy',
-           'set_noise', 'noise_off', 'hold_noise', 'offdiag_penalty', 'save_model', 'load_model', 'load_released']
+           'set_noise', 'noise_off', 'hold_noise', 'offdiag_penalty', 'save_model', 'load_model', 'open_model',
+           'load_released']
 
 # %% ../nbs/03_noise.ipynb #03e56286
-import contextlib, copy
+import contextlib, copy, importlib.util, os, pickle, re, socket, sys
 from pathlib import Path
 
 import torch
@@ -261,6 +262,106 @@ def load_model(
     return model.eval(), head.get("info", {})
 
 # %% ../nbs/03_noise.ipynb #a0b45180
+def _brief(e):
+    "What an exception says, in one short line."
+    return " ".join(f"{type(e).__name__}: {e}".split()).rstrip(".:")[:160]
+
+
+def _import(where):
+    "The module of that name, or the one in that file."
+    if not where.endswith(".py"):
+        importlib.invalidate_caches()  # the file may be younger than Python's memory of its folder
+        return importlib.import_module(where)
+    spec = importlib.util.spec_from_file_location(f"kdnb_source_{Path(where).stem}", where)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # under a name that hides no other module
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _importing_from(folder):
+    "Inside, modules of `folder` are found first."
+    sys.path.insert(0, str(folder))
+    try: yield
+    finally:
+        with contextlib.suppress(ValueError): sys.path.remove(str(folder))
+
+# %% ../nbs/03_noise.ipynb #1f4e3c8f
+def _user_function(where, name):
+    "The function `name` of the user's module or file `where`."
+    try: module = _import(where)
+    except (Exception, SystemExit) as e:
+        if isinstance(e, ModuleNotFoundError) and f"{where}.".startswith(f"{e.name}."):
+            raise KdnbError(f"there is no module {where!r} in {Path.cwd()} or on Python's path. Start kdnb in the folder that holds it, or name the file: <file>.py:{name}.") from None
+        raise KdnbError(f"{where} cannot be imported ({_brief(e)}). It must run without errors when Python imports it.") from e
+    if not callable(function := getattr(module, name, None)): raise KdnbError(f"{where} has no function {name!r}. Name one that returns a torch.nn.Module.")
+    return function
+
+
+def _user_model(where, name):
+    "What the user's function returns. This runs the user's code."
+    file = where.endswith(".py")
+    if file and not Path(where).is_file(): raise KdnbError(f"{where} does not exist. Name a Python file: <file>.py:<function>.")
+    with _importing_from(Path(where).resolve().parent if file else Path.cwd()):
+        function = _user_function(where, name)
+        try: model = function()
+        except (Exception, SystemExit) as e: raise KdnbError(f"{where}:{name} fails ({_brief(e)}). It is called without arguments and must return a torch.nn.Module.") from e
+    if not isinstance(model, nn.Module): raise KdnbError(f"{where}:{name} returned a value of type {type(model).__name__}. It must return a torch.nn.Module: images [N,C,H,W] in [0,1] -> logits.")
+    return model
+
+# %% ../nbs/03_noise.ipynb #c7458884
+@contextlib.contextmanager
+def _guarded(
+    download: bool, # whether the network may be used
+):
+    "Around another package's loader: `torch.load` admits weights and no code, and without `download` no network address is looked up."
+    force, force_no = names = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    before, lookup = {name: os.environ.pop(name) for name in names if name in os.environ}, socket.getaddrinfo
+    def refuse(*args, **kwargs): raise KdnbError("RobustBench wants to fetch more for this network than its checkpoint. Say download=True to allow that.")
+    os.environ[force] = "1"
+    if not download: socket.getaddrinfo = refuse
+    try: yield
+    finally:
+        socket.getaddrinfo = lookup
+        for name in names: os.environ.pop(name, None)
+        os.environ.update(before)
+
+# %% ../nbs/03_noise.ipynb #54beeedd
+def _robustbench_model(name, dataset, threat, root, download):
+    "A network of RobustBench's zoo, from its checkpoint in <root>/robustbench/<dataset>/<threat>."
+    one_of(dataset, ("cifar10", "cifar100", "imagenet"), "RobustBench's dataset"); one_of(threat, ("Linf", "L2", "corruptions"), "RobustBench's threat")
+    folder = Path(root)/"robustbench"; file = folder/dataset/threat/f"{name}.pt"
+    with _guarded(download):
+        try: from robustbench.utils import load_model as load
+        except Exception as e: raise KdnbError(f"robustbench:{name} needs the package robustbench, which cannot be imported ({_brief(e)}). Install it: https://github.com/RobustBench/robustbench") from None
+        if not (download or file.exists() or Path(f"{file}_m0.pt").exists()):
+            raise KdnbError(f"{file} is not there. RobustBench would fetch its checkpoint {name} ({dataset}, {threat}) over the network: say download=True to allow that, or put the file there.")
+        try: return load(model_name=name, model_dir=str(folder), dataset=dataset, threat_model=threat)
+        except KdnbError: raise
+        except pickle.UnpicklingError: raise KdnbError(f"{file} is refused: it is damaged, or holds more than tensors and plain values. Delete it and fetch it again; only such checkpoints are opened.") from None
+        except Exception as e: raise KdnbError(f"RobustBench cannot open {name} for {dataset}, {threat} ({_brief(e)}). https://robustbench.github.io lists its networks.") from e
+
+# %% ../nbs/03_noise.ipynb #6a78f52f
+def _zoo_parts(source):
+    "Name, dataset and threat in robustbench:<name>[/<dataset>[/<threat>]]."
+    if parts := re.fullmatch(r"robustbench:([\w.+-]+)(?:/(\w+))?(?:/(\w+))?", source): return parts[1], parts[2] or "cifar10", parts[3] or "Linf"
+    raise KdnbError(f"model source {source!r} names no network. Write robustbench:<name>[/<dataset>[/<threat>]], e.g. robustbench:Engstrom2019Robustness.")
+
+
+def open_model(
+    source: str, # <file>.safetensors, <module>:<function>, <file>.py:<function>, or robustbench:<name>[/<dataset>[/<threat>]], by default of cifar10 and Linf
+    root: str = "data", # RobustBench's checkpoints are in <root>/robustbench
+    download: bool = False, # let RobustBench fetch what is not there
+) -> nn.Module: # in evaluation mode; images [N,C,H,W] in [0,1] -> logits [N,n_classes]
+    "Open a network that the user brings, or say in one line why not. `<module>:<function>` is the user's own code: it is imported and called, and may do whatever Python may."
+    source = str(source); where, _, name = source.rpartition(":")
+    if source.endswith(".safetensors"): return load_model(source)[0]
+    with torch.random.fork_rng(devices=[]):  # as in `load_model`
+        if source.startswith("robustbench:"): return _robustbench_model(*_zoo_parts(source), root, download).eval()
+        if name.isidentifier() and (where.endswith(".py") or all(part.isidentifier() for part in where.split("."))): return _user_model(where, name).eval()
+    raise KdnbError(f"model source {source!r} is not known. Allowed: <file>.safetensors, <module>:<function>, <file>.py:<function>, robustbench:<name>[/<dataset>[/<threat>]].")
+
+# %% ../nbs/03_noise.ipynb #ad65478f
 def _read_released(path):
     "The tensors of a released checkpoint by name, in their order."
     try: blob = torch.load(path, map_location="cpu", weights_only=True)
@@ -272,7 +373,7 @@ def _read_released(path):
             return {k.removeprefix("module."): v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     raise KdnbError(f"{path} holds no table of weights under 'state_dict', 'model' or 'net'. Only such checkpoints are opened.")
 
-# %% ../nbs/03_noise.ipynb #1f4e3c8f
+# %% ../nbs/03_noise.ipynb #160601fd
 def load_released(
     path, # a checkpoint of torch.save, e.g. model_best.pth.tar
     model: nn.Module, # of the same architecture (and noise); a Classifier keeps its own mean and std. Changed in place

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'GREY', 'SMALL', 'theme', 'part', 'curves_by_epoch', 'curves_by_eps', 'triptych_grid', 'step_panels',
-           'heatmap', 'ladder', 'trade_off', 'save_figure']
+           'heatmap', 'ladder', 'trade_off', 'frontier', 'question', 'bound_bars', 'save_figure']
 
 # %% ../nbs/11_plots.ipynb #e85f2273
 from pathlib import Path
@@ -21,13 +21,14 @@ from matplotlib.text import Text
 from scipy.optimize import isotonic_regression
 
 from .core import KdnbError, atomic_path
-from .evaluation import need_columns
+from .evaluation import need_columns, summarise
 
 # %% ../nbs/11_plots.ipynb #43da8f21
 ROLES = {  # role -> (colour, marker)
     "teacher": ("#56b4e9", "s"),   # noisy, one draw
     "smoothed": ("#0173b2", "D"),  # the same teacher, many draws
     "student": ("#d55e00", "o"),   # distilled
+    "student 2": ("#591e71", "P"), # distilled from another teacher, where a figure shows both
     "control": ("#029e73", "^"),   # no teacher, or one that says nothing
     "released": ("#cc78bc", "X"),  # as the released code does it
     "published": ("#595959", "*"), # what somebody else reported
@@ -402,42 +403,52 @@ def _cost(
     box, # of the name (x0, y0, x1, y1)
     at, # its point (x, y)
     frame, # the axes
-    taken: list, # boxes not to be covered
-    own: list, # those of them that belong to the point itself: its hair-line may cross them
-    others: list, # the other points
+    taken: np.ndarray, # boxes not to be covered [n, 4]
+    own: tuple, # those of them that belong to the point itself: its hair-line may cross them
+    others: np.ndarray, # the other points [k, 2]
+    extra: float = 0., # what each covered box costs on top, however little of it is covered; leaving the frame costs more, too
+    since: int = 0, # the first box for which it does
 ) -> float:
     "How bad a place is: what name and hair-line cover, what leaves the frame, how far away it is, and whether the name seems to belong to another point."
     area, nearest = (box[2] - box[0]) * (box[3] - box[1]), np.clip(at, box[:2], box[2:])
     line = at + np.linspace(.3, 1, 24)[:, None] * (nearest - at)
-    crossed = sum(((line > t[:2]) & (line < t[2:])).all(1).any() for n, t in enumerate(taken) if n not in own)
-    distance = np.hypot(*(nearest - at))
-    stray = sum(np.hypot(*(np.clip(o, box[:2], box[2:]) - o)) < 1.1*distance for o in others)
-    return sum(_overlap(box, t) for t in taken)*3/area + 3*(1 - _overlap(box, frame)/area) + .8*crossed + .15*stray + .006*distance
+    inside = ((line[:, None] > taken[:, :2]) & (line[:, None] < taken[:, 2:])).all(2).any(0)
+    crossed, distance = inside.sum() - inside[list(own)].sum(), np.hypot(*(nearest - at))
+    stray = (np.hypot(*(np.clip(others, box[:2], box[2:]) - others).T) < 1.1*distance).sum()
+    covered = np.clip(np.minimum(box[2:], taken[:, 2:]) - np.maximum(box[:2], taken[:, :2]), 0, None).prod(1)
+    return covered.sum()*3/area + extra*(covered[since:] > 0).sum() + (3 + 20*extra)*(1 - _overlap(box, frame)/area) + .8*crossed + .15*stray + .006*distance
 
 
 def _place_names(
     ax, # its limits are final
-    points: list, # (x, y, name, colour) in data units
-    bars: list, # two a point: boxes (x0, y0, x1, y1) in data units that should not be covered
+    points: list, # (x, y, name, colour) in data units; an empty name is not written, but its point is not covered either
+    bars: list, # two a point: boxes (x0, y0, x1, y1) in data units that should not be covered; then those of whatever else is drawn
+    reach=4, # how far the points reach around their middle, in points; one for all or one each
+    strict: bool = False, # cover no name, point or hair-line if there is any way, and keep names apart, even if that takes a name far away
 ):
     "Write each point's name beside it, where it covers least. Three rounds, so that early names make room for late ones."
     ax.figure.draw_without_rendering()
     k, frame = ax.figure.dpi / 72, ax.get_window_extent().extents
     pixel = lambda x, y: ax.transData.transform((x, y))
     around_box = lambda a, b, points: np.concatenate([pixel(*a) - points*k, pixel(*b) + points*k])
-    fixed = [around_box(b[:2], b[2:], 2) for b in bars] + [around_box(p[:2], p[:2], 4) for p in points]
+    fixed = [around_box(b[:2], b[2:], 2) for b in bars] + [around_box(p[:2], p[:2], r) for p, r in zip(points, np.broadcast_to(reach, len(points)))]
     own = [(2*i, 2*i + 1, len(bars) + i) for i in range(len(points))]
     turn = np.arange(16) * np.pi/8
-    around = [(r*np.cos(a).round(6), r*np.sin(a).round(6)) for r in (7, 12, 20, 30, 42) for a in turn]
+    around = [(r*np.cos(a).round(6), r*np.sin(a).round(6)) for r in (7, 12, 20, 30, 42, *((56, 72, 90) if strict else ())) for a in turn]
     at, placed, sizes = [pixel(*p[:2]) for p in points], {}, []
     for *_, name, _ in points:
         text = ax.text(0, 0, name, fontsize=SMALL); sizes.append(text.get_window_extent().size); text.remove()
     def box(i, dx, dy):
         corner = at[i] + k*np.array([dx, dy]) - sizes[i] * (.5 - .5*np.sign([dx, dy]))
         return np.concatenate([corner, corner + sizes[i]])
-    for i in 3 * sorted(range(len(points)), key=lambda i: tuple(at[i])):
-        taken, others = fixed + [box(j, *p) for j, p in placed.items() if j != i], [p for j, p in enumerate(at) if j != i]
-        placed[i] = min(around, key=lambda p: _cost(box(i, *p), at[i], frame, taken, own[i], others))
+    def hair(i, dx, dy): # small boxes along the hair-line
+        b = box(i, dx, dy); q = at[i] + np.linspace(.2, .95, 12)[:, None] * (np.clip(at[i], b[:2], b[2:]) - at[i])
+        return list(np.concatenate([q - k, q + k], axis=1)) if strict and np.hypot(dx, dy) > 8 else []
+    for i in 3 * sorted((i for i, p in enumerate(points) if p[2]), key=lambda i: tuple(at[i])):
+        rest = [(j, *p) for j, p in placed.items() if j != i]
+        taken = np.array(fixed + [box(*p) + 5*strict*k*np.array([-1, 0, 1, 0]) for p in rest] + [b for p in rest for b in hair(*p)])
+        others = np.array([p for j, p in enumerate(at) if j != i]).reshape(-1, 2)
+        placed[i] = min(around, key=lambda p: _cost(box(i, *p), at[i], frame, taken, own[i], others, 1.*strict, len(bars)))
     for i, (dx, dy) in placed.items():
         (x, y, name, colour), (h, v) = points[i], np.sign([dx, dy]).astype(int)
         line = dict(arrowstyle="-", color=colour, lw=.6, shrinkA=1, shrinkB=3, relpos=(.5 - .5*h, .5 - .5*v)) if np.hypot(dx, dy) > 8 else None
@@ -466,6 +477,152 @@ def trade_off(
     return _fix(fig)
 
 # %% ../nbs/11_plots.ipynb #421694ca
+def frontier(
+    points, # (clean, robust) of each model [n, 2]; a model with a NaN is left out
+) -> np.ndarray: # the corners, from the most robust to the cleanest model [k, 2]
+    "The best that mixing two models at random reaches. `np.interp(clean, *frontier(points).T)` is its height, level at the left; it ends at its last corner."
+    points = np.asarray(points, dtype=float)
+    if points.ndim != 2 or points.shape[1] != 2: raise KdnbError(f"points of shape {points.shape} have no frontier. Give clean and robust accuracy of each model: [n, 2].")
+    points = points[~np.isnan(points).any(axis=1)]
+    if not len(points): raise KdnbError("no model has both accuracies, so there is no frontier. Give one point or more without NaN.")
+    corners = [points[np.lexsort(points.T)[-1]]]  # the most robust, of these the cleanest
+    while len(right := points[points[:, 0] > corners[-1][0]]):
+        run, rise = (right - corners[-1]).T
+        corners.append(right[np.lexsort((run, rise/run))[-1]])  # where the way to the right falls least; of equal ways the longest
+    return np.array(corners)
+
+# %% ../nbs/11_plots.ipynb #ed4de9ef
+def _means(
+    rows, # tidy, one row a seed; a row that lacks x or y is left out
+    by: list, # the columns that name a point
+    x: str, # column of the x axis
+    y: str, # column of the y axis
+) -> pd.DataFrame: # by, mx, my, sx, sy: mean and std over seeds in percent; std 0 with one seed
+    done = rows.dropna(subset=[x, y])
+    done = done[by].assign(**{c: 100*done[c].astype(float) for c in (x, y)})
+    across, up = summarise(done, by, x), summarise(done, by, y)
+    return across[by].assign(mx=across["mean"], my=up["mean"], sx=across["std"].fillna(0), sy=up["std"].fillna(0))
+
+
+def _cross(p) -> list: return [(p.mx - p.sx, p.my, p.mx + p.sx, p.my), (p.mx, p.my - p.sy, p.mx, p.my + p.sy)]  # the boxes of a point's bars
+
+
+def _draw_points(
+    ax,
+    means, # of `_means`
+    colour: str,
+    marker: str,
+    size: float, # of the marker, in points
+):
+    "Small points on pale bars of one std."
+    for p in means.itertuples():
+        for x0, y0, x1, y1 in _cross(p):
+            if (x0, y0) != (x1, y1): ax.plot([x0, x1], [y0, y1], color=colour, lw=.9, alpha=.35, zorder=1.8, solid_capstyle="butt")
+        ax.plot(p.mx, p.my, marker, color=colour, ms=size, mec="w", mew=.4, zorder=3)
+
+
+def _draw_frontier(
+    ax, # its limits are final
+    means, # of `_means`: the models that are mixed
+    colour: str,
+) -> list: # boxes along the line, that names should not cover
+    line = frontier(means[["mx", "my"]])
+    level = [(ax.get_xlim()[0], line[0, 1])] if ax.get_xlim()[0] < line[0, 0] else []
+    line = np.array([*level, *line])
+    ax.plot(*line.T, color=colour, lw=1, zorder=1.6)
+    at = np.linspace(0, len(line) - 1, 12*(len(line) - 1) + 1)
+    fine = np.stack([np.interp(at, np.arange(len(line)), c) for c in line.T], axis=1)
+    return [(a[0], min(a[1], b[1]), b[0], max(a[1], b[1])) for a, b in zip(fine, fine[1:])]
+
+
+def _legend_of_groups(
+    fig,
+    looks: dict, # group -> (colour, marker)
+):
+    "One entry a group, and below the first the line, in two columns where the width allows; the figure grows by them."
+    (first, (colour, _)), *_ = looks.items()
+    handles = [Line2D([], [], ls="", marker=marker, color=c, ms=5.5, label=name) for name, (c, marker) in looks.items()]
+    handles.insert(1, Line2D([], [], color=colour, lw=1, label="two of these, mixed"))
+    columns = 2 if len(handles) > 2 and fig.get_figwidth() > 2*(.6 + .07*max(map(len, looks))) else 1
+    fig.set_figheight(fig.get_figheight() + .2*-(-len(handles) // columns))
+    fig.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.6, labelcolor="linecolor")
+
+# %% ../nbs/11_plots.ipynb #bba608ef
+def question(
+    rows: pd.DataFrame, # students, tidy: method, group, and the two columns, fractions; one row a seed
+    teachers: pd.DataFrame, # tidy: method, cost (a text), and the two columns; one row a seed; optionally role, for the colour
+    x: str = "clean", # column of the x axis
+    y: str = "robust", # column of the y axis
+    labels: tuple = ("clean accuracy (%)", "accuracy under attack (%)"), # of the axes
+    named: list = None, # the methods whose names are written; None: all of them
+    roles: dict = None, # group -> role; None: the first group had no teacher, the second and third are students of one teacher each
+):
+    "Students as small points, teachers as stars, and the line that mixing two students of the first group reaches."
+    need_columns(rows, ["method", "group", x, y]); need_columns(teachers, ["method", "cost", x, y])
+    unknown = [m for m in named or [] if m not in set(rows.method)]
+    if unknown: raise KdnbError(f"named methods {', '.join(unknown)} are not in the table. It has: {', '.join(_order(rows.method))}.")
+    groups = _order(rows.group)
+    looks = {g: _style(g, roles or dict(zip(groups, ("control", "student", "student 2")))) for g in groups}
+    means, stars = _means(rows, ["group", "method"], x, y), _means(teachers, ["method"], x, y)
+    means["name"] = [m if named is None or m in named else "" for m in means.method]
+    wide = 1.3 if (means.name != "").sum() > 12 else 1
+    fig, (ax,) = _panels(1, (4.8*wide, 3.8*wide))
+    for g, look in looks.items(): _draw_points(ax, means[means.group == g], *look, 4.5)
+    said = teachers.drop_duplicates("method").set_index("method")
+    stars["colour"] = [ROLES[said.role[m] if "role" in said else "smoothed"][0] for m in stars.method]
+    for p in stars.itertuples(): _draw_points(ax, stars[stars.method == p.method], p.colour, "*", 15)
+    ax.set(xlabel=labels[0], ylabel=labels[1]); ax.margins(.12); ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
+    _legend_of_groups(fig, looks)
+    line = _draw_frontier(ax, means[means.group == groups[0]], looks[groups[0]][0])
+    points = [(p.mx, p.my, p.name, looks[p.group][0]) for p in means.itertuples(index=False)]
+    points += [(p.mx, p.my, f"{p.method}\n{said.cost[p.method]}", p.colour) for p in stars.itertuples()]
+    _place_names(ax, points, [b for t in (means, stars) for p in t.itertuples() for b in _cross(p)] + line, [3]*len(means) + [7]*len(stars), strict=True)
+    return _fix(fig)
+
+# %% ../nbs/11_plots.ipynb #9838ab7e
+def _checked_bound(rows) -> pd.DataFrame: # method; means over seeds in percent, in order; NaN for a method without a finished seed
+    parts = ["teacher_error", "disagreement", "error"]
+    rows = rows.assign(**{c: rows[c].astype(float) for c in parts})
+    over = rows[rows.error > rows.teacher_error + rows.disagreement + 5e-4]  # tables are rounded
+    if len(over): raise KdnbError(f"the error of {over.method.iloc[0]!r} ({over.error.iloc[0]:.4f}) is larger than teacher_error + disagreement, which cannot be. Take all three on the same attacked images.")
+    whole = rows.assign(**{c: rows[c].where(rows[parts].notna().all(axis=1)) for c in parts})
+    means = 100*whole.groupby("method", sort=False)[parts].mean()
+    if means.error.isna().all(): raise KdnbError("no method has all of teacher_error, disagreement and error. Give one finished row or more.")
+    return means
+
+
+def _label_parts(ax, at, first, texts):
+    "Two names above the first bar, each at the beginning of its part, the second moved aside where the first is in its way."
+    left, (_, right) = 0., ax.get_xlim()
+    for start, (text, colour) in zip((0., first), texts):
+        name = ax.annotate(text, (0, at), (0, 2), textcoords="offset points", va="bottom", color=colour, fontsize=SMALL)
+        wide = name.get_window_extent().width / ax.get_window_extent().width * right
+        name.xy = (min(max(start, left), right - wide), at)
+        left = name.xy[0] + wide*1.08
+
+
+def bound_bars(
+    rows: pd.DataFrame, # tidy: method, teacher_error, disagreement, error on the student's attacked images, fractions; one row a seed
+    label: str = "on the student's attacked images (%)\n◆ the student's own error", # of the x axis
+):
+    "A bar for each method, as given: the teacher's error, then the disagreement; a diamond at the student's own error."
+    need_columns(rows, ["method", "teacher_error", "disagreement", "error"])
+    means = _checked_bound(rows); n = len(means)
+    fig, (ax,) = _panels(1, (3.1 + .068*max(map(len, means.index)), .85 + .2*(n + 1)))
+    looks = [("teacher's error", ROLES["smoothed"][0]), ("disagreement", ROLES["student"][0])]
+    starts, at = np.zeros(n), np.arange(n)
+    for (_, colour), column in zip(looks, ("teacher_error", "disagreement")):
+        ax.barh(at, means[column], .66, starts, color=_pale(colour), lw=0); starts = starts + means[column].values
+    ax.plot(means.error, at, "D", color="k", ms=4, mec="w", mew=.6, zorder=3)
+    ax.set(xlabel=label, yticks=at, yticklabels=means.index, ylim=(n - .45, -1.3), xlim=(0, max(1.03*np.nanmax(starts), 1)))
+    ax.grid(False, axis="y"); ax.tick_params(axis="y", length=0); ax.spines["left"].set_visible(False)
+    _fix(fig); _label_parts(ax, -.33, np.nan_to_num(means.teacher_error.iloc[0]), looks)
+    return fig
+
+
+def _pale(colour, share=.45) -> str: return to_hex(share + (1 - share)*np.array(to_rgb(colour)))  # mixed with white
+
+# %% ../nbs/11_plots.ipynb #f75768dd
 def save_figure(
     fig, # a figure of this room
     path, # where to, without ending

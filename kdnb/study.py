@@ -1135,10 +1135,10 @@ def data_of(
 def teacher_of(
     run, # a run of train, teacher-outputs or distil
 ) -> "Run": # the run of train at its root
-    "The teacher's run that a run goes back to; a teacher's is its own."
+    "The teacher's run that a run goes back to; a teacher's, and that of a student without one or of a foreign network, is its own."
     p = run.metrics["params"]
-    up = p.get("outputs") or p.get("teacher")
-    return teacher_of(find_run(str(run.root), up)) if up else run
+    up = p.get("outputs") or p.get("teacher") or ""
+    return teacher_of(find_run(str(run.root), up)) if ID.fullmatch(up) else run
 
 
 def model_of(
