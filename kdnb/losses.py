@@ -284,7 +284,7 @@ def kl(
 
 # %% ../nbs/06_losses.ipynb #5ea2c040
 def _ce(z_t, z_s, T): return soft_cross_entropy(_floats(z_s), logit_targets(z_t, T), T)
-def _mse(z_t, z_s, T): return (logit_targets(z_t, 1.) - logit_targets(z_s, 1.)).square().mean(-1)
+def _mse(z_t, z_s, T): return (logit_targets(z_t, 1.) - logit_targets(z_s, 1.)).square().sum(-1)
 def _mse_logits(z_t, z_s, T): return (_floats(z_t) - _floats(z_s)).square().mean(-1)
 
 DISTANCES = dict(kl=kl, ce=_ce, mse_logits=_mse_logits, mse=_mse)  # each (z_t [N, C], z_s [N, C], T) -> [N]; the two of squares do not look at T

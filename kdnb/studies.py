@@ -7,9 +7,9 @@ __all__ = ['ATTACK_NAMES', 'DEFECT_NAMES', 'CCKD', 'VOTES', 'SEED_CCKD', 'ALONE'
            'PAIR_METHODS', 'PUBLISHED_ROBUST', 'read_csvs', 'history_rows', 'read_attacks', 'pair_up',
            'training_curves', 'teacher_mark', 'Report', 'committed', 'findings', 'write_readme', 'ladder_defects',
            'student_settings', 'noisy_teachers', 'smoothed_kd', 'settings_for', 'from_votes', 'cckd', 'read_fgsm',
-           'repeat_rows', 'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params', 'robust_students',
-           'robust_pairs', 'robust_attacks', 'robust_kd', 'answer_cost', 'training_costs', 'validation_lead',
-           'lead_rows', 'tell_lead']
+           'repeat_rows', 'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params', 'train_students',
+           'robust_students', 'robust_pairs', 'robust_attacks', 'robust_kd', 'answer_cost', 'training_costs',
+           'validation_lead', 'lead_rows', 'tell_lead']
 
 # %% ../nbs/13_studies.ipynb #54ca18eb
 import re
@@ -393,9 +393,9 @@ ALONE, ROBUST_TEACHER, SMOOTHED_TEACHER = "without a teacher", "from the robust 
 ROBUST = {  # student -> (whom it learns from, its parameters of robust)
     "plain": (ALONE, dict(method="plain")),
     "half-AT": (ALONE, dict(method="half-at")),
+    "quarter-AT": (ALONE, dict(method="half-at", settings=dict(part=.25))),
     "PGD-AT": (ALONE, dict(method="pgd-at")),
     "TRADES": (ALONE, dict(method="trades")),
-    "TRADES, beta 2": (ALONE, dict(method="trades", settings=dict(beta=2.))),
     "PGD-AT + EMA": (ALONE, dict(method="pgd-at", average="ema")),
     "PGD-AT + SWA": (ALONE, dict(method="pgd-at", average="swa")),
     "PGD-AT + AWP": (ALONE, dict(method="pgd-at", awp=.005)),
@@ -411,9 +411,11 @@ ROBUST = {  # student -> (whom it learns from, its parameters of robust)
     "AdaAD": (ROBUST_TEACHER, dict(method="adaad")),
     "AdaIAD": (ROBUST_TEACHER, dict(method="adaiad")),
     "ARD + IGDM": (ROBUST_TEACHER, dict(method="ard", settings=dict(T=1.), igdm=1.)),
-    "PGD-AT + IGDM": (ROBUST_TEACHER, dict(method="pgd-at", igdm=1.)),
-    "KD, smoothed": (SMOOTHED_TEACHER, dict(method="kd")),
+    "ARD, T 1 + SWA + AWP": (ROBUST_TEACHER, dict(method="ard", settings=dict(T=1.), average="swa", awp=.005)),
+    "half-KD": (ROBUST_TEACHER, dict(method="half-kd")),
+    "KD, smoothed": (SMOOTHED_TEACHER, dict(method="kd", settings=dict(T=1.))),
     "ARD, smoothed": (SMOOTHED_TEACHER, dict(method="ard", settings=dict(T=1.))),
+    "half-KD, smoothed": (SMOOTHED_TEACHER, dict(method="half-kd")),
     "RSLAD, smoothed": (SMOOTHED_TEACHER, dict(method="rslad")),
     "IAD, smoothed": (SMOOTHED_TEACHER, dict(method="iad")),
     "AdaAD, smoothed": (SMOOTHED_TEACHER, dict(method="adaad")),
@@ -429,6 +431,20 @@ def robust_params(
     return {k: v for k, v in params.items() if k != "features"} | (settings["features"] if params.get("features") else {})
 
 # %% ../nbs/13_studies.ipynb #da3ee17b
+def train_students(
+    plan: Plan, # gets the calls
+    teachers: dict, # seed -> parameters that name its teacher, perhaps none
+    label: str, # for the progress display
+    params: dict, # of robust
+) -> list: # run ids, by seed
+    "One call for each teacher: the seeds that learn from it."
+    made = {}
+    for who in {str(v): v for v in teachers.values()}.values():
+        seeds = [s for s in plan.seeds if teachers[s] == who]
+        made |= dict(zip(seeds, plan.call("robust", label, 70*len(seeds), seeds=seeds, **params, **who)))
+    return [made[s] for s in plan.seeds]
+
+
 PAIR_METHODS = ("PGD-AT", "ARD, T 1", "RSLAD")
 
 
@@ -438,14 +454,7 @@ def robust_students(
     teachers: dict, # whom they learn from -> {seed: parameters that name the teacher}
 ) -> dict: # student -> run ids, by seed
     "Train every student of the profile (`methods`; all of ROBUST if it names none)."
-    students = {}
-    for name in settings.get("methods", ROBUST):
-        named, made = teachers[ROBUST[name][0]], {}
-        for who in {str(v): v for v in named.values()}.values():
-            seeds = [s for s in plan.seeds if named[s] == who]
-            made |= dict(zip(seeds, plan.call("robust", f"student: {name}", 70*len(seeds), seeds=seeds, **robust_params(name, settings), **who)))
-        students[name] = [made[s] for s in plan.seeds]
-    return students
+    return {name: train_students(plan, teachers[ROBUST[name][0]], f"student: {name}", robust_params(name, settings)) for name in settings.get("methods", ROBUST)}
 
 
 def robust_pairs(
@@ -460,7 +469,8 @@ def robust_pairs(
     made = {}
     for s, t, m in dict.fromkeys(wanted):
         who = "" if m == "PGD-AT" else t
-        made[f"{s} < {who or 'none'}: {m}"] = [plan.call("robust", f"pair: {s}, {m}", 90, seeds=[k], **robust_params(m, settings) | dict(model=s), **(dict(teacher=teachers[t][k % len(teachers[t])]) if who else {}))[0] for k in plan.seeds]
+        taught = {k: dict(teacher=teachers[t][k % len(teachers[t])]) if who else {} for k in plan.seeds}
+        made[f"{s} < {who or 'none'}: {m}"] = train_students(plan, taught, f"pair: {s}, {m}", robust_params(m, settings) | dict(model=s))
     return made
 
 # %% ../nbs/13_studies.ipynb #3c7fb8f6
@@ -495,7 +505,7 @@ def robust_kd(
     students, pairs = robust_students(plan, settings, whom), robust_pairs(plan, settings, guides)
     sources = {s: [robust[s], students["PGD-AT"][s], students["ARD"][s]] for s in plan.seeds}
     attacks = robust_attacks(plan, settings, students | pairs, sources)
-    tried = {"robust teacher": (guides[own], {}), "smoothed teacher": (noisy, settings["attack_teacher"])} | {f"teacher {m}": (ids, {}) for m, ids in guides.items() if m != own}
+    tried = {"robust teacher": (guides[own], dict(sanity=settings["attack_teacher"]["sanity"])), "smoothed teacher": (noisy, settings["attack_teacher"])} | {f"teacher {m}": (ids, {}) for m, ids in guides.items() if m != own}
     for name, (ids, more) in tried.items():
         attacks[name] = [plan.call("attack", f"attacks on the {name}", 60, models=[i], sources=sources[k], **settings["attack"] | more)[0] for k, i in enumerate(ids)]
     mimics = {m: [] for m in students}
@@ -573,7 +583,7 @@ def tell_lead(
     "Is it ahead of training without a teacher, and is the teacher?"
     def interval(r): return f"{100*r.difference:+.1f} points [{100*r.low:+.1f}, {100*r.high:+.1f}]"
     at = leads.set_index("method")
-    word = "is ahead" if at.low[name] > 0 else "is behind" if at.high[name] < 0 else "is neither ahead nor behind"
+    word = "ahead of" if at.low[name] > 0 else "behind" if at.high[name] < 0 else "neither ahead of nor behind"
     teachers = "; ".join(f"{t} {interval(at.loc[t])}" for t in ("robust teacher", "smoothed teacher"))
-    return (f"The distilled student chosen on validation images is {name}: clean {100*clean.mean():.1f} %, survives every attack {100*robust.mean():.1f} %. At the same clean accuracy it {word} of students without a teacher: {interval(at.loc[name])}. "
+    return (f"The distilled student chosen on validation images is {name}: clean {100*clean.mean():.1f} %, survives every attack {100*robust.mean():.1f} %. At the same clean accuracy it is {word} students without a teacher: {interval(at.loc[name])}. "
             f"The teachers, against the same students: {teachers}.")
