@@ -417,7 +417,6 @@ ROBUST = {  # student -> (whom it learns from, its parameters of robust)
     "ARD, smoothed": (SMOOTHED_TEACHER, dict(method="ard", settings=dict(T=1.))),
     "half-KD, smoothed": (SMOOTHED_TEACHER, dict(method="half-kd")),
     "RSLAD, smoothed": (SMOOTHED_TEACHER, dict(method="rslad")),
-    "IAD, smoothed": (SMOOTHED_TEACHER, dict(method="iad")),
 }
 
 
@@ -464,7 +463,7 @@ def robust_pairs(
     "Other students of the same teacher, and the same student of other teachers."
     pairs, own = settings.get("pairs", {}), settings["student"]["model"]
     wanted = [(s, t, m) for s in pairs.get("students", []) for t in teachers for m in PAIR_METHODS if m != "PGD-AT" or t == settings["teacher"]["model"]]
-    wanted += [(own, t, m) for t in pairs.get("teachers", []) for m in PAIR_METHODS if m != "PGD-AT"]
+    wanted += [(own, t, "ARD, T 1") for t in pairs.get("teachers", [])]
     made = {}
     for s, t, m in dict.fromkeys(wanted):
         who = "" if m == "PGD-AT" else t
