@@ -478,13 +478,14 @@ def robust_attacks(
     students: dict, # student -> run ids, by seed
     sources: dict, # seed -> runs whose images are tried on everybody
 ) -> dict: # student -> attack run ids, by seed
-    "Attack every student."
+    "Attack every student; those of the first seed by AutoAttack, too."
     found = {}
     for seed in plan.seeds:
+        common = settings["attack"] | ({} if seed == plan.seeds[0] else dict(auto=0))
         ids = [made[seed] for made in students.values()]
         for i in range(0, len(ids), settings["batch"]):
             some = ids[i:i+settings["batch"]]
-            found |= dict(zip(some, plan.call("attack", f"attacks on {len(some)} students", 20*len(some), models=some, sources=sources[seed], **settings["attack"])))
+            found |= dict(zip(some, plan.call("attack", f"attacks on {len(some)} students", 20*len(some), models=some, sources=sources[seed], **common)))
     return {m: [found[i] for i in made] for m, made in students.items()}
 
 
