@@ -8,14 +8,14 @@ __all__ = ['ATTACK_NAMES', 'DEFECT_NAMES', 'CCKD', 'VOTES', 'SEED_CCKD', 'ALONE'
            'training_curves', 'teacher_mark', 'Report', 'committed', 'findings', 'write_readme', 'ladder_defects',
            'student_settings', 'noisy_teachers', 'smoothed_kd', 'settings_for', 'from_votes', 'cckd', 'read_fgsm',
            'repeat_rows', 'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params', 'train_students',
-           'robust_students', 'robust_pairs', 'robust_attacks', 'robust_kd', 'answer_cost', 'training_costs',
-           'validation_lead', 'lead_rows', 'tell_lead']
+           'robust_students', 'robust_pairs', 'robust_attacks', 'check_robust', 'robust_kd', 'answer_cost',
+           'training_costs', 'attack_checks', 'validation_lead', 'comparison', 'lead_rows', 'tell_lead']
 
 # %% ../nbs/13_studies.ipynb #54ca18eb
 import re
 from pathlib import Path
 
-from .study import STUDIES, Plan, Run, find_run, home, model_of, teacher_of
+from .study import STUDIES, Plan, Run, find_run, home, mistake, model_of, nearest, teacher_of
 
 # %% ../nbs/13_studies.ipynb #191e7403
 def read_csvs(
@@ -28,7 +28,7 @@ def read_csvs(
 
 
 def history_rows(
-    runs, # finished runs of train or distil
+    runs, # finished runs of train, distil or robust
     panels: dict, # column of history.csv -> title of its panel
     series: str = "teacher", # name of the line
 ):
@@ -404,7 +404,7 @@ ROBUST = {  # student -> (whom it learns from, its parameters of robust)
     "ARD, T 1": (ROBUST_TEACHER, dict(method="ard", settings=dict(T=1.))),
     "ARD, CE": (ROBUST_TEACHER, dict(method="ard", settings=dict(T=1., distance="ce"))),
     "ARD, MSE of predictions": (ROBUST_TEACHER, dict(method="ard", settings=dict(T=1., distance="mse"))),
-    "ARD, MSE of logits": (ROBUST_TEACHER, dict(method="ard", settings=dict(T=1., distance="mse_logits"))),
+    "ARD, MSE of logits": (ROBUST_TEACHER, dict(method="ard", settings=dict(T=1., distance="mse_logits"), lr=.02)),  # a square has no bound: at the others' 0.1 its loss is soon no number
     "ARD + features": (ROBUST_TEACHER, dict(method="ard", settings=dict(T=1.), features=True)),
     "RSLAD": (ROBUST_TEACHER, dict(method="rslad")),
     "IAD": (ROBUST_TEACHER, dict(method="iad")),
@@ -417,8 +417,6 @@ ROBUST = {  # student -> (whom it learns from, its parameters of robust)
     "ARD, smoothed": (SMOOTHED_TEACHER, dict(method="ard", settings=dict(T=1.))),
     "half-KD, smoothed": (SMOOTHED_TEACHER, dict(method="half-kd")),
     "RSLAD, smoothed": (SMOOTHED_TEACHER, dict(method="rslad")),
-    "IAD, smoothed": (SMOOTHED_TEACHER, dict(method="iad")),
-    "AdaAD, smoothed": (SMOOTHED_TEACHER, dict(method="adaad")),
 }
 
 
@@ -459,13 +457,13 @@ def robust_students(
 
 def robust_pairs(
     plan: Plan, # gets the calls
-    settings: dict, # of the profile; `pairs` names further teachers and students, as parameters of robust
+    settings: dict, # of the profile; `pairs` names further teachers and students, as `create_model` names them
     teachers: dict, # teacher's name -> run ids, one a teacher seed
 ) -> dict: # "student < teacher: method" -> run ids, by seed
     "Other students of the same teacher, and the same student of other teachers."
     pairs, own = settings.get("pairs", {}), settings["student"]["model"]
     wanted = [(s, t, m) for s in pairs.get("students", []) for t in teachers for m in PAIR_METHODS if m != "PGD-AT" or t == settings["teacher"]["model"]]
-    wanted += [(own, t, m) for t in pairs.get("teachers", []) for m in PAIR_METHODS if m != "PGD-AT"]
+    wanted += [(own, t, "ARD, T 1") for t in pairs.get("teachers", [])]
     made = {}
     for s, t, m in dict.fromkeys(wanted):
         who = "" if m == "PGD-AT" else t
@@ -476,31 +474,46 @@ def robust_pairs(
 # %% ../nbs/13_studies.ipynb #3c7fb8f6
 def robust_attacks(
     plan: Plan, # gets the calls
-    settings: dict, # of the profile: attack, auto, batch (students a call)
+    settings: dict, # of the profile: attack, batch (students a call)
     students: dict, # student -> run ids, by seed
     sources: dict, # seed -> runs whose images are tried on everybody
 ) -> dict: # student -> attack run ids, by seed
-    "Attack every student."
+    "Attack every student; those of the first seed by AutoAttack, too."
     found = {}
     for seed in plan.seeds:
+        common = settings["attack"] | ({} if seed == plan.seeds[0] else dict(auto=0))
         ids = [made[seed] for made in students.values()]
         for i in range(0, len(ids), settings["batch"]):
             some = ids[i:i+settings["batch"]]
-            found |= dict(zip(some, plan.call("attack", f"attacks on {len(some)} students", 20*len(some), models=some, sources=sources[seed], **settings["attack"])))
+            found |= dict(zip(some, plan.call("attack", f"attacks on {len(some)} students", 20*len(some), models=some, sources=sources[seed], **common)))
     return {m: [found[i] for i in made] for m, made in students.items()}
+
+
+def check_robust(
+    settings: dict, # of the profile
+):
+    "Refuse a profile whose students would not be comparable, or would lack those that the report builds on."
+    images = {k: tuple(p.get(key) for key in ("n_train", "n_valid", "n_test", "split_seed")) for k, p in (("teacher", settings["teacher"]), ("smoothed", settings["smoothed"]["teacher"]), ("student", settings["student"]))}
+    if len(set(images.values())) > 1: raise mistake(f"robust-kd compares students on the same images, but the profile gives other ones to each: {images} (n_train, n_valid, n_test, split_seed). Make them equal.")
+    methods = settings.get("methods", ROBUST)
+    for m in methods:
+        if m not in ROBUST: raise mistake(nearest(m, ROBUST, "student", "They are listed in kdnb.studies.ROBUST."))
+    if not {"PGD-AT", "ARD"} <= {*methods}: raise mistake("robust-kd needs the students PGD-AT and ARD: everybody is tried with their images. Add them to methods.")
 
 
 def robust_kd(
     plan: Plan, # gets the calls
     settings: dict, # of the profile
 ):
-    "Does robustness pass from a robust teacher to a student? (seed 003)"
+    "Does robustness pass from a robust teacher to a student? (Goldblum et al., arXiv 1905.09747)"
     settings = settings_for(settings, plan.data)
+    check_robust(settings)
     own = settings["teacher"]["model"]
     guides = {m: [plan.call("robust", "robust teacher", 400, seeds=[s], **settings["teacher"] | dict(model=m))[0] for s in settings["teacher_seeds"][:len(plan.seeds)]] for m in [own, *settings.get("pairs", {}).get("teachers", [])]}
     noisy, outputs = noisy_teachers(plan, settings["smoothed"])
+    said = [plan.call("teacher-outputs", "robust teacher's logits", 10, teachers=[i], draws=1)[0] for i in guides[own]]  # on clean images it is asked once, not once an epoch
     robust, smoothed = ({s: ids[s % len(ids)] for s in plan.seeds} for ids in (guides[own], noisy))
-    whom = {ALONE: {s: {} for s in plan.seeds}, ROBUST_TEACHER: {s: dict(teacher=robust[s]) for s in plan.seeds},
+    whom = {ALONE: {s: {} for s in plan.seeds}, ROBUST_TEACHER: {s: dict(teacher=robust[s], outputs=said[s % len(said)], targets="logits") for s in plan.seeds},
             SMOOTHED_TEACHER: {s: dict(outputs=outputs[s % len(outputs)], draws=settings["smoothed"]["asked_draws"]) for s in plan.seeds}}
     students, pairs = robust_students(plan, settings, whom), robust_pairs(plan, settings, guides)
     sources = {s: [robust[s], students["PGD-AT"][s], students["ARD"][s]] for s in plan.seeds}
@@ -517,7 +530,7 @@ def robust_kd(
 
 STUDIES["robust-kd"] = robust_kd
 
-# %% ../nbs/13_studies.ipynb #cc9f4074
+# %% ../nbs/13_studies.ipynb #b6b1388d
 PUBLISHED_ROBUST = {"ARD": "85.04 / 53.27 / 50.27 / 49.49", "IAD": "84.33 / 54.24 / 50.97 / 50.09", "RSLAD": "83.59 / 55.98 / 53.15 / 52.13", "AdaAD": "84.74 / 56.78 / 53.51 / 52.79", "AdaAD + IGDM": "84.83 / 57.61 / 55.09 / 54.02"}
 
 
@@ -533,8 +546,9 @@ def answer_cost(
 def training_costs(
     students: dict, # student -> finished runs of robust
     teachers: dict, # student -> finished run of its teacher; a student without one is not in it
-): # method, student (M passes forward and back), teacher (the same), and times: the arithmetic as a multiple of the first student's
-    "What it took to train each student: passes in millions of images, means over the seeds."
+    reference: str = "PGD-AT", # the student whose arithmetic is 1
+): # method, student (M passes forward and back), teacher (the same), and times: the arithmetic as a multiple of the reference's
+    "What it took to train each student: passes in millions of images, means over the seeds. A backward pass is counted as one forward pass."
     import numpy as np, pandas as pd
     rows = []
     for m, made in students.items():
@@ -543,7 +557,26 @@ def training_costs(
         work = (passes["forward"] + passes["backward"]) * answer_cost(made[0]) + (asked * answer_cost(teachers[m]) if m in teachers else 0)
         rows.append(dict(method=m, student="{forward:.2f} / {backward:.2f}".format(**passes), teacher="{teacher_forward:.2f} / {teacher_backward:.2f}".format(**passes) if asked else "–", times=work))
     rows = pd.DataFrame(rows)
-    return rows.assign(times=rows.times / rows.times.iloc[0])
+    return rows.assign(times=rows.times / rows.times[rows.method == reference].iloc[0])
+
+
+def attack_checks(
+    attacks: dict, # method -> finished runs of attack
+): # rows for `verdict`: check, passed, said
+    "Do the attacks make sense together? White-box below transfer below clean, and Square finds next to nothing that the others missed."
+    import pandas as pd
+    from kdnb.core import load_tensors
+    from kdnb.evaluation import check_order, check_results, survivors
+    rows = []
+    for method, run in ((m, run) for m, runs in attacks.items() for run in runs):
+        tensors = load_tensors(run.folder/"right.safetensors")[0]
+        found = {k.split("/", 1)[1]: v.bool() for k, v in tensors.items() if k.startswith("votes/")}
+        random, before = any(k.startswith("soft/") for k in tensors), survivors({k: v for k, v in found.items() if k != "square"})  # two rules: a network that was asked by votes
+        moved = {k.split()[-1]: v for k, v in found.items() if k.startswith("transfer")}
+        checks = check_results(found["clean"], found["strong"] & found["margin"], moved, random=random)
+        if "square" in found: checks += check_order("Square", {"with Square": before & found["square"], "the other attacks": before}, random)
+        rows += [r | dict(check=f"{method}: {r['check']}") for r in checks]
+    return pd.DataFrame(rows)
 
 
 def validation_lead(
@@ -555,10 +588,26 @@ def validation_lead(
     def point(made):
         chosen = pd.concat([pd.read_csv(run.folder/"history.csv").query("chosen") for run in made])
         return chosen.valid_acc.mean(), chosen.valid_adv_acc.mean()
-    points = {m: p for m, p in ((m, point(made)) for m, made in students.items()) if p[1] == p[1]}  # who trains on clean images has not been attacked there
+    points = {m: p for m, p in ((m, point(made)) for m, made in students.items()) if pd.notna(p[1])}  # who trains on clean images has not been attacked there
     others = {m: points[m] for m in alone if m in points}
     from kdnb.evaluation import best_mixture
     return {m: r - best_mixture(c, others)[0] for m, (c, r) in points.items() if m not in others}
+
+
+def comparison(
+    rows, # tidy accuracies: method, attack, accuracy; one row a seed
+    right: dict, # method -> attack -> bool [seeds, n]
+    methods: list, # those to compare, the reference first
+    columns: list, # attacks that are shown; the last one is compared
+) -> tuple: # (the tidy rows of these methods, what a reader sees)
+    "A few methods beside each other, and the last attack's paired difference to the first of them."
+    from kdnb.evaluation import paired_difference, spread
+    some = rows[rows.method.isin(methods) & rows.attack.isin(columns)].sort_values("method", key=lambda m: m.map(methods.index), kind="stable")
+    view, told = spread(some, "method", "attack")[["method", *columns]], ["–"]
+    for m in methods[1:]:
+        d = paired_difference(right[m][columns[-1]], right[methods[0]][columns[-1]])
+        told.append(f"{100*d['difference']:+.1f} [{100*d['low']:+.1f}, {100*d['high']:+.1f}]")
+    return some, view.assign(**{f"against {methods[0]}": told})
 
 
 def lead_rows(
@@ -584,6 +633,7 @@ def tell_lead(
     def interval(r): return f"{100*r.difference:+.1f} points [{100*r.low:+.1f}, {100*r.high:+.1f}]"
     at = leads.set_index("method")
     word = "ahead of" if at.low[name] > 0 else "behind" if at.high[name] < 0 else "neither ahead of nor behind"
-    teachers = "; ".join(f"{t} {interval(at.loc[t])}" for t in ("robust teacher", "smoothed teacher"))
-    return (f"The distilled student chosen on validation images is {name}: clean {100*clean.mean():.1f} %, survives every attack {100*robust.mean():.1f} %. At the same clean accuracy it is {word} students without a teacher: {interval(at.loc[name])}. "
+    def where(r): return "at the same clean accuracy" if r.clean_gap <= 1e-9 else f"against the cleanest of them, and {100*r.clean_gap:.1f} points cleaner than it"
+    teachers = "; ".join(f"{t} {interval(at.loc[t])}, {where(at.loc[t])}" for t in ("robust teacher", "smoothed teacher"))
+    return (f"The distilled student chosen on validation images is {name}: clean {100*clean.mean():.1f} %, survives every attack {100*robust.mean():.1f} %. It is {word} students without a teacher {where(at.loc[name])}: {interval(at.loc[name])}. "
             f"The teachers, against the same students: {teachers}.")

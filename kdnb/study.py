@@ -1123,7 +1123,7 @@ def reproduce(
 
 # %% ../nbs/12_study.ipynb #0b68c00f
 def data_of(
-    run: Run, # of train, teacher-outputs or distil
+    run: Run, # of train, teacher-outputs, distil or robust
     root: str = "data", # folder of the downloaded data sets
 ): # `Splits`
     "The data set that a run was made with: the same images in the same parts."
@@ -1133,8 +1133,8 @@ def data_of(
 
 
 def teacher_of(
-    run, # a run of train, teacher-outputs or distil
-) -> "Run": # the run of train at its root
+    run, # a run of train, teacher-outputs, distil or robust
+) -> "Run": # the first network in the chain, of train or robust; not the nearest teacher
     "The teacher's run that a run goes back to; a teacher's, and that of a student without one or of a foreign network, is its own."
     p = run.metrics["params"]
     up = p.get("outputs") or p.get("teacher") or ""
@@ -1142,7 +1142,7 @@ def teacher_of(
 
 
 def model_of(
-    run, # a run of train or distil
+    run, # a run of train, distil or robust
     device="cpu", # where the model shall live
 ): # the network with its noise, in evaluation mode
     "The model that a run kept: its best epoch by the validation images."

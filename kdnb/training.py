@@ -343,7 +343,7 @@ def feature_task(
 
 # %% ../nbs/07_training.ipynb #a140f835
 def _ready(teacher, whole):
-    "A copy to be asked: nothing of it learns, and it is folded, unless its features are wanted."
+    "What is asked: a folded copy; or, where its features are wanted, the teacher itself, in evaluation mode, without gradients of its own."
     if isinstance(teacher, Smoothed): return Smoothed(freeze(teacher.model), teacher.draws, teacher.sigma, teacher.unit).eval()
     return teacher.eval().requires_grad_(False) if whole else freeze(teacher)
 
