@@ -6,7 +6,8 @@
 __all__ = ['ABSTAIN', 'COLUMNS', 'CRITERIA', 'Draws', 'lower_bound', 'radius_of', 'predict', 'choose', 'Cohen', 'look_times',
            'spent', 'boundary', 'Sequential', 'top_k_radius', 'TopK', 'ReleasedTopK', 'read_rows', 'certified_accuracy',
            'certify_images', 'merge', 'certified_curve', 'radii_table', 'seconds_table', 'gradient_limit', 'l_bound',
-           'l_bound_verdict', 'is_right', 'top_k_margin', 'distances', 'distance_summary']
+           'l_bound_verdict', 'is_right', 'top_k_margin', 'distances', 'distance_summary', 'bound_and_verdict',
+           'attack_within']
 
 # %% ../nbs/09_certification.ipynb #9dde3f08
 import hashlib, math, time
@@ -23,7 +24,7 @@ from scipy.special import betaincinv, ndtr, ndtri
 from scipy.stats import binom
 from torch import nn
 
-from .attacks import freeze
+from .attacks import freeze, in_batches, pgd
 from .core import KdnbError, atomic_path, load_json, one_of, progress, save_json, set_seed, short_hash
 from .data import Images
 from .noise import is_noisy
@@ -496,10 +497,12 @@ def distances(
     y: torch.Tensor, # labels [N]
     ids=None, # their numbers [N]; None = 0, 1, ...
     halvings: int = 10, # of the way to the attacked image
+    stretch: float = 1., # the way is followed to so many times its length, >= 1: a nearest error that was found under held noise lies on the border, and under fresh noise just before or behind it
     **criterion, # for `is_right`: criterion, sigma, draws
 ) -> pd.DataFrame: # index, right, fooled, l0, l1, l2, linf (0 where not right, inf where right and not fooled)
     "How far an attack had to go, image by image."
     right, x_adv = is_right(model, x, y, **criterion), attack(model, x, y)
+    x_adv = (x + stretch * (x_adv - x)).clamp(0, 1)
     fooled = right & ~is_right(model, x_adv, y, **criterion)
     low, high = torch.zeros(len(x), device=x.device), torch.ones(len(x), device=x.device)
     along = lambda t: x + t.view(-1, 1, 1, 1) * (x_adv - x)
@@ -518,3 +521,38 @@ def distance_summary(
     "Distances in one line, with what they are counted over."
     some = rows[rows.fooled][norm]
     return dict(n=len(rows), n_right=int(rows.right.sum()), n_fooled=len(some), median=some.median(), mean=some.mean(), median_all=rows[norm].median())
+
+# %% ../nbs/09_certification.ipynb #833953db
+def bound_and_verdict(
+    model: nn.Module, # an average of probabilities, images -> logits or log-probabilities
+    x: torch.Tensor, # images [N,C,H,W] in [0,1]
+    y: torch.Tensor, # labels [N]
+    sigma: float, # std of the noise that it has averaged over
+    found: list, # of [N] distances at which attacks succeeded
+    steps: int = 10, # of the attack (l2, twice sigma far) on whose way the gradient is looked at, too
+) -> tuple: # (rows of `l_bound`, `l_bound_verdict`)
+    "The L-bound, and the search for what refutes it: at the images, at four points on the way of an attack, by the distances."
+    rows, moved = l_bound(model, x, y, sigma, "probabilities"), pgd(model, x, y, 2 * sigma, steps, norm="l2", random_start=False)
+    elsewhere = pd.concat([l_bound(model, x + t * (moved - x), y, sigma, "probabilities") for t in (.25, .5, .75, 1.)])
+    return rows, l_bound_verdict(rows, sigma, elsewhere, np.min(found, axis=0) if len(found) else None)
+
+# %% ../nbs/09_certification.ipynb #e3b3e9b9
+def attack_within(
+    model: nn.Module, # images -> logits; left as it was found
+    images: Images, # those that were certified, on the model's device
+    rows: pd.DataFrame, # of `certify_images`
+    sigma: float, # std of the noise
+    steps: int = 10, # of PGD in l2
+    draws: int = 16, # noise draws in each gradient of the mean softmax
+    n: int = 1000, # draws of `predict`, whose chance to err is .001 an image
+    share: float = .99, # of the radius
+) -> dict: # attacked, broken: numbers of images
+    "Attack the smoothed model within its certified radii (rounded down to .05, so that images can be attacked together)."
+    sure = rows[rows.correct.astype(bool)]; reach = np.floor(sure.radius / .05 + 1e-9) * .05
+    attacked = broken = 0
+    for r in sorted({r for r in reach if r > 0}):
+        some = images.subset(torch.as_tensor(sure.idx[reach == r].values, device=images.labels.device)); x, y = some.floats(), some.labels
+        x_adv = in_batches(pgd, model, x, y, 250, f"attacking within {r:g}", eps=share * r, steps=steps, norm="l2", draws=draws, average="softmax", sigma=sigma, random_start=False)
+        now = predict(model, x_adv, sigma, n); y = y.cpu()
+        attacked += len(some); broken += int(((now != y) & (now != ABSTAIN)).sum())
+    return dict(attacked=attacked, broken=broken)
