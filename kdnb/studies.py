@@ -4,12 +4,15 @@
 
 # %% auto #0
 __all__ = ['ATTACK_NAMES', 'DEFECT_NAMES', 'CCKD', 'VOTES', 'SEED_CCKD', 'ALONE', 'ROBUST_TEACHER', 'SMOOTHED_TEACHER', 'ROBUST',
-           'PAIR_METHODS', 'PUBLISHED_ROBUST', 'read_csvs', 'history_rows', 'read_attacks', 'pair_up',
-           'training_curves', 'teacher_mark', 'Report', 'committed', 'findings', 'write_readme', 'ladder_defects',
-           'student_settings', 'noisy_teachers', 'smoothed_kd', 'settings_for', 'from_votes', 'cckd', 'read_fgsm',
-           'repeat_rows', 'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params', 'train_students',
-           'robust_students', 'robust_pairs', 'robust_attacks', 'check_robust', 'robust_kd', 'answer_cost',
-           'training_costs', 'attack_checks', 'validation_lead', 'comparison', 'lead_rows', 'tell_lead']
+           'PAIR_METHODS', 'PUBLISHED_ROBUST', 'BY_VOTE', 'AVERAGED', 'OTHERS', 'AVERAGING', 'PUBLISHED_CERTIFIED',
+           'PUBLISHED_DISTANCES', 'read_csvs', 'history_rows', 'read_attacks', 'pair_up', 'training_curves',
+           'teacher_mark', 'Report', 'committed', 'findings', 'write_readme', 'ladder_defects', 'student_settings',
+           'noisy_teachers', 'smoothed_kd', 'settings_for', 'from_votes', 'cckd', 'read_fgsm', 'repeat_rows',
+           'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params', 'train_students', 'robust_students',
+           'robust_pairs', 'robust_attacks', 'check_robust', 'robust_kd', 'answer_cost', 'training_costs',
+           'attack_checks', 'validation_lead', 'comparison', 'lead_rows', 'tell_lead', 'averaging_students',
+           'averaging_networks', 'group_of', 'network_mark', 'averaging_measures', 'averaging', 'certificates',
+           'certified_rows', 'compare_certifiers', 'merged_rows', 'broken_within']
 
 # %% ../nbs/13_studies.ipynb #54ca18eb
 import re
@@ -637,3 +640,152 @@ def tell_lead(
     teachers = "; ".join(f"{t} {interval(at.loc[t])}, {where(at.loc[t])}" for t in ("robust teacher", "smoothed teacher"))
     return (f"The distilled student chosen on validation images is {name}: clean {100*clean.mean():.1f} %, survives every attack {100*robust.mean():.1f} %. It is {word} students without a teacher {where(at.loc[name])}: {interval(at.loc[name])}. "
             f"The teachers, against the same students: {teachers}.")
+
+# %% ../nbs/13_studies.ipynb #8f471328
+BY_VOTE, AVERAGED, OTHERS = "answers by vote", "averaged, deterministic", "student of another study"
+
+AVERAGING = {  # network -> (group, notebook, its parameters beside the profile's, whom it averages)
+    "Cohen": (BY_VOTE, "gaussian", dict(method="cohen"), ""),
+    "consistency": (BY_VOTE, "gaussian", dict(method="consistency"), ""),
+    "SmoothAdv": (BY_VOTE, "gaussian", dict(method="smoothadv"), ""),
+    "SmoothAdv, noise-free": (BY_VOTE, "gaussian", dict(method="smoothadv-noise-free"), ""),
+    "averaged": (AVERAGED, "average", dict(fidelity="softmax"), "base"),
+    "averaged, logits": (AVERAGED, "average", dict(fidelity="logits"), "base"),
+    "averaged, KL": (AVERAGED, "average", dict(fidelity="kl"), "base"),
+    "regression": (AVERAGED, "average", dict(method="regression", fidelity="softmax", timesteps=1), "base"),
+    "averaged, of CNI": (AVERAGED, "average", dict(fidelity="softmax"), "CNI"),
+    "averaged, of Cohen": (AVERAGED, "average", dict(fidelity="softmax"), "Cohen"),
+    "regression, of Cohen": (AVERAGED, "average", dict(method="regression", fidelity="softmax", timesteps=1), "Cohen"),
+}
+
+
+def averaging_students(
+    plan: Plan, # gets the calls
+    settings: dict, # student (of distil), robust (student and features of robust-kd), asked_draws
+    outputs: list, # of the noisy teachers, one a teacher seed
+) -> dict: # student -> run ids, by seed
+    "Students of the other studies, as these make them: alone, from votes, by confidence, and from the smoothed teacher by half-KD."
+    each = {s: outputs[s % len(outputs)] for s in plan.seeds}
+    how = {"adversarial training": dict(targets="none"), "KD, votes": dict(targets="votes"), "CCKD-L, votes": dict(targets="votes") | VOTES["CCKD-L"]}
+    made = {m: [plan.call("distil", f"student: {m}", 60, outputs=each[s], seeds=[s], **settings["student"] | p)[0] for s in plan.seeds] for m, p in how.items()}
+    if "robust" in settings:
+        params = robust_params("half-KD, smoothed", settings["robust"]) | dict(draws=settings["asked_draws"])
+        made["half-KD, smoothed"] = [plan.call("robust", "student: half-KD, smoothed", 60, outputs=each[s], seeds=[s], **params)[0] for s in plan.seeds]
+    return made
+
+
+def averaging_networks(
+    plan: Plan, # gets the calls
+    settings: dict, # of the profile: base, gaussian, average; `methods` (all of AVERAGING if it names none)
+    noisy: list, # the noisy teachers, one a teacher seed
+) -> dict: # network -> run ids, by seed; the base first
+    "Train every network of the study."
+    made = {"base": [plan.call("train", "base", 40, seeds=[s], **settings["base"])[0] for s in plan.seeds]}
+    for name in settings.get("methods", AVERAGING):
+        if name not in AVERAGING: raise mistake(nearest(name, AVERAGING, "network", "They are listed in kdnb.studies.AVERAGING."))
+        _, notebook, own, teacher = AVERAGING[name]
+        if teacher not in ("", "CNI", *made): raise mistake(f"{name} averages {teacher}, which must come before it in methods. Add {teacher}.")
+        params, whom = settings[notebook] | settings.get(own.get("method", ""), {}) | own, noisy if teacher == "CNI" else made.get(teacher)
+        made[name] = [plan.call(notebook, f"network: {name}", 120, seeds=[s], **params, **(dict(teacher=whom[s % len(whom)]) if whom else {}))[0] for s in plan.seeds]
+    return made
+
+# %% ../nbs/13_studies.ipynb #b0d9c7c8
+def group_of(
+    name: str, # a network of the study
+) -> str: # BY_VOTE, AVERAGED, OTHERS, or "base"
+    return name if name == "base" else AVERAGING.get(name, (OTHERS,))[0]
+
+
+def network_mark(
+    name: str, # a network of the study
+) -> str: # its role in figures
+    return {"base": "control", BY_VOTE: "smoothed", AVERAGED: "student 2", OTHERS: "student"}[group_of(name)]
+
+
+def averaging_measures(
+    plan: Plan, # gets the calls
+    settings: dict, # of the profile: certify, distances, count
+    networks: dict, # name -> run ids, by seed
+) -> dict: # certificates, distances: network -> run ids, by seed; count: certifier -> run ids of its parts
+    "Certify and attack everybody; compare the certifiers on one network."
+    vote = [m for m in networks if group_of(m) == BY_VOTE]
+    found = {"certify": {}, "distances": {}}
+    for some, certify, distances in ((vote, {}, dict(criterion="smoothed")), ([m for m in networks if m not in vote], dict(n0=0), {})):
+        for s in plan.seeds if some else []:
+            ids = [networks[m][s] for m in some]
+            for notebook, label, own in (("certify", "certificates", certify), ("distances", "distances", distances)):
+                made = plan.call(notebook, f"{label} of {len(some)} networks", 60*len(some), models=ids, **settings[notebook] | own)
+                for m, id in zip(some, made): found[notebook].setdefault(m, []).append(id)
+    count = {k: settings["count"][k] for k in ("n", "draws")}; one, four, n, parts = settings["count"]["one"], settings["count"]["four"], count["n"], settings["count"]["parts"]
+    model, common = networks["Cohen"][0], count | {k: settings["certify"][k] for k in ("sigma", "alpha") if k in settings["certify"]} | dict(attack_steps=0)
+    spans = [dict(start=n * i // parts, stop=n * (i + 1) // parts) for i in range(parts)]
+    certifiers = {"fixed": [plan.call("certify", f"fixed draws, part {i + 1}", 300, models=[model], certifier="cohen", **common, **span)[0] for i, span in enumerate(spans)],
+                  "one radius": plan.call("certify", "one radius", 60, models=[model], radii=one, **common), "four radii": plan.call("certify", "four radii", 90, models=[model], radii=four, **common)}
+    return dict(certificates=found["certify"], distances=found["distances"], count=certifiers)
+
+
+def averaging(
+    plan: Plan, # gets the calls
+    settings: dict, # of the profile
+):
+    "Can one deterministic network be the Gaussian average of another, and what can be proven of it? (seed 004)"
+    settings = settings_for(settings, plan.data)
+    noisy, outputs = noisy_teachers(plan, settings["smoothed"])
+    networks = averaging_networks(plan, settings, noisy) | averaging_students(plan, settings["others"], outputs)
+    plan.report("averaging", dict(networks=networks, **averaging_measures(plan, settings, networks)))
+
+STUDIES["averaging"] = averaging
+
+# %% ../nbs/13_studies.ipynb #5420afee
+PUBLISHED_CERTIFIED = {"Cohen": ".766 / .612 / .422 / .251, ACR .424", "SmoothAdv": ".748 / .667 / .576 / .478, ACR .551", "consistency": ".758 / .676 / .581 / .467"}
+PUBLISHED_DISTANCES = {"base": "– ; .709 / .839; .491 / .571", "Cohen": ".087 / .081; .743 / 1.268; .455 / .556", "SmoothAdv, noise-free": ".090 / .078; .770 / 1.324; .481 / .621", "averaged, logits": ".094 / .085; .774 / .902; .536 / .636"}
+
+
+def certificates(
+    runs: dict, # network -> finished runs of certify, one a seed
+) -> dict: # network -> rows of `certify_images`, one table a seed
+    from kdnb.certification import read_rows
+    return {m: [read_rows(run.folder/"rows.csv") for run in made] for m, made in runs.items()}
+
+
+def certified_rows(
+    tables: dict, # network -> rows, one table a seed
+    radii, # the targets
+): # tidy rows: series, seed, radius, accuracy, kind
+    "Certified accuracy at each target."
+    import pandas as pd
+    from kdnb.certification import certified_curve
+    return pd.concat([certified_curve(t, radii).assign(series=m, seed=k, kind="certified") for m, ts in tables.items() for k, t in enumerate(ts)], ignore_index=True)
+
+
+def compare_certifiers(
+    fixed, # rows of the certifier with a fixed number of draws
+    others: dict, # name -> (rows of a sequential one on the same images, its target radii)
+): # certifier, radii, draws (mean an image), times_fewer, lost (images that only the fixed one proves, at the worst radius), won, n
+    "What the sequential certifier saves and loses against a fixed number of draws."
+    import pandas as pd
+    rows = [dict(certifier="fixed", radii="any", draws=fixed.draws.mean(), times_fewer=1., lost=0, won=0, n=len(fixed))]
+    for name, (table, radii) in others.items():
+        if table.id.tolist() != fixed.id.tolist(): raise mistake(f"{name} was run on other images than the fixed draws. Compare the same ones.")
+        def proven(t, r): return (t.correct.astype(bool) & (t.radius >= r - 1e-9)).to_numpy()
+        lost, won = (max(int((proven(a, r) & ~proven(b, r)).sum()) for r in radii) for a, b in ((fixed, table), (table, fixed)))
+        rows.append(dict(certifier=name, radii=", ".join(f"{r:g}" for r in radii), draws=table.draws.mean(), times_fewer=fixed.draws.mean() / table.draws.mean(), lost=lost, won=won, n=len(table)))
+    return pd.DataFrame(rows)
+
+
+def merged_rows(
+    runs, # finished runs of certify: parts of one certification
+):
+    "The rows of all parts."
+    import tempfile
+    from kdnb.certification import merge
+    with tempfile.TemporaryDirectory() as folder: return merge([run.folder/"rows.csv" for run in runs], Path(folder)/"rows.csv")
+
+
+def broken_within(
+    certified: dict, # network -> rows of certify, one table a seed
+    found: dict, # network -> list (a seed) of lists of [N] distances, of the same images in the same order
+) -> int: # images that an attack broke nearer than their certified radius
+    "Compare distances with certificates."
+    import numpy as np
+    return sum(int((t.correct.astype(bool) & (np.min(ds, axis=0) < t.radius - 1e-9)).sum()) for m in found for t, ds in zip(certified[m], found[m]))
