@@ -9,6 +9,7 @@ __all__ = ['ROLES', 'GREY', 'SMALL', 'theme', 'part', 'curves_by_epoch', 'curves
 
 # %% ../nbs/11_plots.ipynb #e85f2273
 from pathlib import Path
+from textwrap import fill as wrap
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -644,6 +645,9 @@ def _pointed(
     return {name: looks[name] for name in names}
 
 
+def _width(n) -> float: return 2.1 + 2.25*n if n < 3 else .9 + 2.1*n  # of a figure with n panels side by side, in inches
+
+
 def _named(looks, *more) -> list: # handles of a legend: each series, then (label, look) of what else is drawn, in grey
     series = [Line2D([], [], color=colour, marker=marker, ms=4.5, lw=1.4, mec="w", mew=.4, label=name) for name, (colour, marker) in looks.items()]
     return series + [Line2D([], [], color=GREY, label=label, **look) for label, look in more]
@@ -683,7 +687,7 @@ def certified_curves(
     "One panel each value of `panel`, sharing both axes; mean and std over seeds."
     rows = _checked_certificates(rows)
     panels, looks = _order(rows.panel), _pointed(_order(rows.series), roles)
-    fig, axes = _panels(len(panels), (2.1 + 2.25*len(panels), 2.8), sharex=True, sharey=True)
+    fig, axes = _panels(len(panels), (_width(len(panels)), 2.8), sharex=True, sharey=True)
     for ax, panel in zip(axes, panels):
         _draw_certified(ax, rows[rows.panel == panel], looks)
         ax.set(title=panel, xlabel="ℓ₂ radius"); ax.margins(x=.03)
@@ -717,7 +721,7 @@ def _survivals_of_bound(rows, curves, at, slack) -> pd.DataFrame: # as `_surviva
     if len(over):
         worst = over.iloc[0]
         raise KdnbError(f"{worst.series!r} ({worst.panel}), seed {worst.seed}: at distance {worst.distance:.3g} the bound holds for {100*worst.share_bound:.1f} % of the images, but only {100*worst.share:.1f} % survive. "
-                        "A lower bound cannot do that: use the same images for both, and 0 where the image is misclassified.")
+                        "A lower bound cannot do that: use the same images for both, and 0 where the image is misclassified. To show an estimate that the attack refutes, raise slack.")
     return bounds
 
 
@@ -735,7 +739,7 @@ def distance_curves(
     widest = widest or (np.quantile(finite, .99) if len(finite) else 0) or 1.
     at, panels, looks = np.linspace(0, widest, 201), _order(rows.panel), _pointed(_order(rows.series), roles)
     curves = _survivals(rows, "distance", at); bounds = _survivals_of_bound(rows, curves, at, slack)
-    fig, axes = _panels(len(panels), (2.1 + 2.25*len(panels), 2.8), sharex=True, sharey=True)
+    fig, axes = _panels(len(panels), (_width(len(panels)), 2.8), sharex=True, sharey=True)
     for ax, panel in zip(axes, panels):
         _draw_survivals(ax, curves[curves.panel == panel], looks); _draw_survivals(ax, bounds[bounds.panel == panel], looks, ls=_DASH)
         ax.axhline(50, color=GREY, lw=1, ls=(0, (1, 1.6)), zorder=1.5)
@@ -768,13 +772,13 @@ def closeness_curves(
     "RMSE above, a scale each panel; agreement below, one scale; mean and std over seeds."
     need_columns(rows, ["panel", "seed", "timestep", "rmse", "base_rmse", "mc_error", "agreement", "base_agreement"])
     panels, (colour, _) = _order(rows.panel), _style(role, None)
-    fig, axes = _panels(len(panels), (2.1 + 2.25*len(panels), 3.6), down=2, sharex=True)
+    fig, axes = _panels(len(panels), (_width(len(panels)), 3.6), down=2, sharex=True)
     above, below = axes[:len(panels)], axes[len(panels):]
     for up, down, panel in zip(above, below, panels):
         part = rows[rows.panel == panel]
         _draw_closeness(up, part, {c: c for c in _CLOSENESS}, colour, 1.)
         _draw_closeness(down, part, dict(agreement="rmse", base_agreement="base_rmse"), colour, 100.)
-        up.set(title=panel, ylim=(0, None)); down.set_xlabel("timestep k"); down.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
+        up.set(title=wrap(panel, 24 if len(panels) > 2 else 36), ylim=(0, None)); down.set_xlabel("timestep k"); down.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
         if down is not below[0]: down.sharey(below[0]); down.tick_params(labelleft=False)
     below[0].autoscale(axis="y"); above[0].set_ylabel(labels[0]); below[0].set_ylabel(labels[1]); fig.align_ylabels([above[0], below[0]])
     _legend_above(fig, [Line2D([], [], color=colour if kind == "rmse" else GREY, ls=dash, lw=1.5, label=name) for kind, (name, dash) in _CLOSENESS.items()])
