@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'GREY', 'SMALL', 'theme', 'part', 'curves_by_epoch', 'curves_by_eps', 'triptych_grid', 'step_panels',
-           'heatmap', 'ladder', 'trade_off', 'frontier', 'question', 'bound_bars', 'save_figure']
+           'heatmap', 'ladder', 'trade_off', 'frontier', 'question', 'bound_bars', 'certified_curves', 'survival',
+           'distance_curves', 'closeness_curves', 'draws_needed', 'save_figure']
 
 # %% ../nbs/11_plots.ipynb #e85f2273
 from pathlib import Path
+from textwrap import fill as wrap
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -58,13 +60,14 @@ def _style(
 def _panels(
     n: int, # panels side by side
     size: tuple, # (width, height) of the figure in inches
+    down: int = 1, # rows of panels
     **options, # for plt.subplots
-) -> tuple: # (figure, list of axes)
-    "A figure with panels in a row; closed for pyplot, so that a notebook shows it once."
+) -> tuple: # (figure, list of axes, row by row)
+    "A figure with panels in a row, or in several; closed for pyplot, so that a notebook shows it once."
     theme()
-    fig, axes = plt.subplots(1, n, figsize=size, squeeze=False, layout="constrained", **options)
+    fig, axes = plt.subplots(down, n, figsize=size, squeeze=False, layout="constrained", **options)
     plt.close(fig)
-    return fig, list(axes[0])
+    return fig, list(axes.flat)
 
 
 def _order(column: pd.Series) -> list: return list(dict.fromkeys(column))  # as they first appear
@@ -106,10 +109,12 @@ def _label_ends(
 def _shades(
     colour: str, # a role's
     n: int, # how many
+    dark: float = -.6, # the first: -1 is black, 0 the colour itself
+    light: float = .25, # the last: 1 is white
 ) -> list: # colours, from dark to light
     "The same hue in n lightnesses."
     base = np.array(to_rgb(colour))
-    return [to_hex(base*(1 + t) if t < 0 else base + (1 - base)*t) for t in np.linspace(-.6, .25, n)]
+    return [to_hex(base*(1 + t) if t < 0 else base + (1 - base)*t) for t in np.linspace(dark, light, n)]
 
 
 def _looks(
@@ -128,7 +133,8 @@ def _looks(
 def _mean_and_band(ax, groups, colour, scale=100., **look) -> pd.Series: # the mean, scaled
     over = scale * groups.agg(["mean", "std"])
     ax.plot(over.index, over["mean"], color=colour, **look)
-    if over["std"].notna().any(): ax.fill_between(over.index, over["mean"] - over["std"], over["mean"] + over["std"], color=colour, alpha=.18, lw=0)
+    step = "pre" if look.get("drawstyle") == "steps-pre" else None
+    if over["std"].notna().any(): ax.fill_between(over.index, over["mean"] - over["std"], over["mean"] + over["std"], color=colour, alpha=.18, lw=0, step=step)
     return over["mean"]
 
 
@@ -158,13 +164,15 @@ def _crowded(
     return len(y) > 4 and (y[4:] - y[:-4]).min() < .3*(limits[1] - limits[0])
 
 
-def _legend_above(fig, looks):
+def _legend_above(
+    fig,
+    handles: list, # lines with labels
+):
     "A legend in as few rows as the width allows; the figure grows by them."
-    fits = int(fig.get_figwidth() / (.55 + .075*max(map(len, looks))))
-    rows = -(-len(looks) // max(1, fits))
-    handles = [Line2D([], [], color=colour, ls=dash, label=name) for name, (colour, dash) in looks.items()]
+    fits = int(fig.get_figwidth() / (.55 + .075*max(len(line.get_label()) for line in handles)))
+    rows = -(-len(handles) // max(1, fits))
     fig.set_figheight(fig.get_figheight() + .2*rows)
-    fig.legend(handles=handles, loc="outside upper center", ncols=-(-len(looks) // rows), columnspacing=1.6, handlelength=2.6)
+    fig.legend(handles=handles, loc="outside upper center", ncols=-(-len(handles) // rows), columnspacing=1.6, handlelength=2.6)
 
 # %% ../nbs/11_plots.ipynb #54a8cf09
 def _curves(
@@ -187,7 +195,7 @@ def _curves(
     for ax, panel, found in zip(axes, panels, ends): found += _draw_marks(ax, marks, panel, panel == last, value, scale)
     if limits: axes[0].set_ylim(*limits)
     crowded = any(_crowded(found, axes[0].get_ylim()) for found in ends)  # all is drawn, and the shared limits are final
-    if crowded: _legend_above(fig, looks)
+    if crowded: _legend_above(fig, [Line2D([], [], color=colour, ls=dash, label=name) for name, (colour, dash) in looks.items()])
     for ax, panel, found in zip(axes, panels, ends):
         ax.set(title=panel, xlabel=xlabel, xlim=(rows[x].min(), rows[x].max())); ax.xaxis.set_major_locator(ticks())
         named = set(looks) if crowded else set(rows.series) if same and panel != last else set()  # in the legend, or beside the last panel
@@ -623,6 +631,182 @@ def bound_bars(
 def _pale(colour, share=.45) -> str: return to_hex(share + (1 - share)*np.array(to_rgb(colour)))  # mixed with white
 
 # %% ../nbs/11_plots.ipynb #f75768dd
+def _pointed(
+    names, # of the series, each once
+    roles: dict, # series -> role
+) -> dict: # series -> (colour, marker)
+    "A shade and a marker of its own for each series, where dashes say something else."
+    own = {name: _style(name, roles) for name in names}
+    spare, looks = [m for m in "oDs^vPX<>ph" if m not in {marker for _, marker in own.values()}], {}
+    for colour, marker in _order(own.values()):
+        same = [name for name in names if own[name] == (colour, marker)]
+        shades = _shades(colour, len(same), -.35, .5) if len(same) > 1 else [colour]
+        looks |= {name: (shade, spare.pop(0) if i and spare else marker) for i, (name, shade) in enumerate(zip(same, shades))}
+    return {name: looks[name] for name in names}
+
+
+def _width(n) -> float: return 2.1 + 2.25*n if n < 3 else .9 + 2.1*n  # of a figure with n panels side by side, in inches
+
+
+def _named(looks, *more) -> list: # handles of a legend: each series, then (label, look) of what else is drawn, in grey
+    series = [Line2D([], [], color=colour, marker=marker, ms=4.5, lw=1.4, mec="w", mew=.4, label=name) for name, (colour, marker) in looks.items()]
+    return series + [Line2D([], [], color=GREY, label=label, **look) for label, look in more]
+
+# %% ../nbs/11_plots.ipynb #39e12cca
+_DASH = (0, (3, 1.3))  # an estimate, or a bound
+
+
+def _checked_certificates(rows) -> pd.DataFrame: # with panel and kind
+    "A table in which nothing is proven for more images at a larger radius."
+    need_columns(rows, ["series", "seed", "radius", "accuracy"])
+    rows = rows.assign(**{c: v for c, v in dict(panel="", kind="certified").items() if c not in rows})
+    odd = set(rows.kind) - {"certified", "estimate"}
+    if odd: raise KdnbError(f"kind {', '.join(map(repr, sorted(odd)))}: give 'certified' or 'estimate'.")
+    over = rows.sort_values("radius", kind="stable").groupby(["panel", "series", "kind", "seed"], sort=False)
+    rising = over.accuracy.diff() > 5e-4  # tables are rounded
+    if rising.any():
+        at = rows.loc[rising.index[rising][0]]
+        raise KdnbError(f"{at.series!r}, seed {at.seed}, proves more at radius {at.radius:g} than at a smaller one, which cannot be. Give the share of all images that are right and certified to at least that radius.")
+    return rows
+
+
+def _draw_certified(ax, part, looks):
+    "A step behind each marker for what is proven, dashes for what is estimated."
+    for (series, kind), group in part.groupby(["series", "kind"], sort=False):
+        colour, marker = looks[series]
+        look = dict(drawstyle="steps-pre", lw=1.1, marker=marker, ms=4.5, mec="w", mew=.4) if kind == "certified" else dict(ls=_DASH, lw=1.2)
+        _mean_and_band(ax, group.groupby("radius").accuracy, colour, **look)
+
+
+def certified_curves(
+    rows: pd.DataFrame, # tidy: series, seed, radius (l2, a target), accuracy (fraction of all images that are right and certified to it); optionally panel, kind ("certified" or "estimate")
+    roles: dict = None, # series -> role
+    label: str = "certified accuracy (%)", # of the y axis
+    estimate: str = "an estimate only", # what dashes mean
+):
+    "One panel each value of `panel`, sharing both axes; mean and std over seeds."
+    rows = _checked_certificates(rows)
+    panels, looks = _order(rows.panel), _pointed(_order(rows.series), roles)
+    fig, axes = _panels(len(panels), (_width(len(panels)), 2.8), sharex=True, sharey=True)
+    for ax, panel in zip(axes, panels):
+        _draw_certified(ax, rows[rows.panel == panel], looks)
+        ax.set(title=panel, xlabel="ℓ₂ radius"); ax.margins(x=.03)
+    axes[0].set_ylim(-2, None); axes[0].set_ylabel(label)
+    _legend_above(fig, _named(looks, *[(estimate, dict(ls=_DASH, lw=1.2))]*int((rows.kind == "estimate").any())))
+    return _fix(fig)
+
+# %% ../nbs/11_plots.ipynb #8ff16cd5
+def survival(
+    distances, # of the nearest adversarial image [n]: 0 where misclassified, inf where never fooled
+    at, # distances to look at [k]
+) -> np.ndarray: # fractions [k]
+    "The share of images that are right and not broken within each distance."
+    distances = np.asarray(distances, dtype=float)
+    if not len(distances) or not (distances >= 0).all(): raise KdnbError("distances must be numbers from 0 to inf, one or more. Give 0 where the image is misclassified and inf where the attack never fooled the network.")
+    return 1 - np.searchsorted(np.sort(distances), np.asarray(at, dtype=float), side="right")/len(distances)
+
+# %% ../nbs/11_plots.ipynb #ab472764
+def _survivals(rows, column, at) -> pd.DataFrame: # tidy: panel, series, seed, distance, share
+    by = ["panel", "series", "seed"]
+    return pd.concat([pd.DataFrame(dict(zip(by, key)) | dict(distance=at, share=survival(part[column], at))) for key, part in rows.groupby(by, sort=False)], ignore_index=True)
+
+
+def _survivals_of_bound(rows, curves, at, slack) -> pd.DataFrame: # as `_survivals`, for the series that have a bound
+    "The lower bound's curves, which must not lie above those of the attack."
+    if "bound" not in rows or rows.bound.isna().all(): return curves[:0]
+    known = rows.groupby(["panel", "series"], sort=False).bound.transform(lambda b: b.notna().any())
+    bounds = _survivals(rows[known], "bound", at)
+    both = bounds.merge(curves, on=["panel", "series", "seed", "distance"], suffixes=("_bound", ""))
+    over = both[both.share_bound > both.share + slack]
+    if len(over):
+        worst = over.iloc[0]
+        raise KdnbError(f"{worst.series!r} ({worst.panel}), seed {worst.seed}: at distance {worst.distance:.3g} the bound holds for {100*worst.share_bound:.1f} % of the images, but only {100*worst.share:.1f} % survive. "
+                        "A lower bound cannot do that: use the same images for both, and 0 where the image is misclassified. To show an estimate that the attack refutes, raise slack.")
+    return bounds
+
+
+def distance_curves(
+    rows: pd.DataFrame, # tidy: panel (an attack), series, seed, distance (l2; 0: misclassified, inf: never fooled), an image a row; optionally bound (a lower bound of the distance, same images)
+    roles: dict = None, # series -> role
+    widest: float = None, # where the x axis ends; None: where 99 % of the finite distances lie
+    label: str = "not broken within d (%)", # of the y axis
+    bound_label: str = "a lower bound", # what dashes mean
+    slack: float = .005, # how far a bound may lie above, as a fraction; an estimate may need more
+):
+    "Share of images that survive each distance, one panel each value of `panel`, sharing both axes; mean and std over seeds; a thin line at one half: the medians."
+    need_columns(rows, ["panel", "series", "seed", "distance"])
+    finite = rows.distance[np.isfinite(rows.distance)]
+    widest = widest or (np.quantile(finite, .99) if len(finite) else 0) or 1.
+    at, panels, looks = np.linspace(0, widest, 201), _order(rows.panel), _pointed(_order(rows.series), roles)
+    curves = _survivals(rows, "distance", at); bounds = _survivals_of_bound(rows, curves, at, slack)
+    fig, axes = _panels(len(panels), (_width(len(panels)), 2.8), sharex=True, sharey=True)
+    for ax, panel in zip(axes, panels):
+        _draw_survivals(ax, curves[curves.panel == panel], looks); _draw_survivals(ax, bounds[bounds.panel == panel], looks, ls=_DASH)
+        ax.axhline(50, color=GREY, lw=1, ls=(0, (1, 1.6)), zorder=1.5)
+        ax.set(title=panel, xlabel="ℓ₂ distance d", xlim=(0, widest), ylim=(-2, None))
+    axes[0].set_ylabel(label)
+    _legend_above(fig, _named(looks, *[(bound_label, dict(ls=_DASH, lw=1))]*bool(len(bounds)), ("one half: medians", dict(lw=1, ls=(0, (1, 1.6))))))
+    return _fix(fig)
+
+
+def _draw_survivals(ax, curves, looks, ls="-"):
+    for i, (series, (colour, marker)) in enumerate(looks.items()):
+        part = curves[curves.series == series]
+        look = dict(lw=1.3, marker=marker, ms=4.5, mec="w", mew=.4, markevery=(2 + 5*(i % 8), 40)) if ls == "-" else dict(lw=1, ls=ls)
+        if len(part): _mean_and_band(ax, part.groupby("distance").share, colour, **look)
+
+# %% ../nbs/11_plots.ipynb #c16d0010
+_CLOSENESS = {"rmse": ("average $f^k$", "-"), "base_rmse": ("not averaged, $f^0$", _DASH), "mc_error": ("Monte-Carlo error", (0, (1, 1.3)))}
+
+
+def _draw_closeness(ax, part, columns, colour, scale):
+    for column, kind in columns.items():
+        _mean_and_band(ax, part.groupby("timestep")[column], colour if kind == "rmse" else GREY, scale, ls=_CLOSENESS[kind][1], lw=1.5 if kind == "rmse" else 1.1)
+
+
+def closeness_curves(
+    rows: pd.DataFrame, # tidy: panel, seed, timestep, rmse, base_rmse, mc_error, agreement, base_agreement (fractions)
+    role: str = "student 2", # of the averaged network
+    labels: tuple = ("RMSE", "same class (%)"), # of the y axes
+):
+    "RMSE above, a scale each panel; agreement below, one scale; mean and std over seeds."
+    need_columns(rows, ["panel", "seed", "timestep", "rmse", "base_rmse", "mc_error", "agreement", "base_agreement"])
+    panels, (colour, _) = _order(rows.panel), _style(role, None)
+    fig, axes = _panels(len(panels), (_width(len(panels)), 3.6), down=2, sharex=True)
+    above, below = axes[:len(panels)], axes[len(panels):]
+    for up, down, panel in zip(above, below, panels):
+        part = rows[rows.panel == panel]
+        _draw_closeness(up, part, {c: c for c in _CLOSENESS}, colour, 1.)
+        _draw_closeness(down, part, dict(agreement="rmse", base_agreement="base_rmse"), colour, 100.)
+        up.set(title=wrap(panel, 24 if len(panels) > 2 else 36), ylim=(0, None)); down.set_xlabel("timestep k"); down.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
+        if down is not below[0]: down.sharey(below[0]); down.tick_params(labelleft=False)
+    below[0].autoscale(axis="y"); above[0].set_ylabel(labels[0]); below[0].set_ylabel(labels[1]); fig.align_ylabels([above[0], below[0]])
+    _legend_above(fig, [Line2D([], [], color=colour if kind == "rmse" else GREY, ls=dash, lw=1.5, label=name) for kind, (name, dash) in _CLOSENESS.items()])
+    return _fix(fig)
+
+# %% ../nbs/11_plots.ipynb #8885096a
+def draws_needed(
+    rows: pd.DataFrame, # tidy: series, draws, an image a row
+    fixed: int = 100_000, # draws of the fixed test
+    roles: dict = None, # series -> role; "smoothed" unless said otherwise
+):
+    "Draws an image, sorted, on a logarithmic axis, beside those of the fixed test."
+    need_columns(rows, ["series", "draws"])
+    if not (rows.draws > 0).all(): raise KdnbError("draws must be at least 1 for every image. Leave out the images that were not certified yet.")
+    names = _order(rows.series); looks = _looks(names, {**{s: "smoothed" for s in names}, **(roles or {})})
+    fig, (ax,) = _panels(1, (4.6, 2.5))
+    handles = []
+    for name, (colour, dash) in looks.items():
+        draws = np.sort(rows.draws[rows.series == name])[::-1]
+        ax.plot(100*np.arange(1, len(draws) + 1)/len(draws), draws, color=colour, ls=dash, drawstyle="steps-pre")
+        handles.append(Line2D([], [], color=colour, ls=dash, label=f"{name}: {draws.mean():,.0f} on average"))
+    ax.axhline(fixed, color=GREY, lw=1, ls=(0, (1, 1.6)), zorder=1.5)
+    ax.annotate(f"fixed: {fixed:,}", (1, fixed), (-2, 3), xycoords=ax.get_yaxis_transform(), textcoords="offset points", ha="right", fontsize=SMALL, color=GREY)
+    ax.set(yscale="log", xlim=(0, 100), xlabel="images, costliest first (%)", ylabel="draws an image"); ax.set_ylim(top=max(ax.get_ylim()[1], 3*fixed))
+    _legend_above(fig, handles)
+    return _fix(fig)
+
+# %% ../nbs/11_plots.ipynb #76571fe3
 def save_figure(
     fig, # a figure of this room
     path, # where to, without ending
