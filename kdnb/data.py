@@ -4,18 +4,21 @@
 
 # %% auto #0
 __all__ = ['TEST_ID', 'FASHION', 'OFFICIAL', 'PLACES', 'NAMES', 'Images', 'Splits', 'balanced_subset', 'hold_out', 'turn',
-           'augment', 'channel_stats', 'unpack_slice', 'load_data', 'class_grid']
+           'augment', 'channel_stats', 'unpack_slice', 'random_box', 'Pictures', 'load_data', 'class_grid']
 
 # %% ../nbs/01_data.ipynb #648cf5ad
-import lzma
-from dataclasses import dataclass
+import hashlib, json, lzma, math, os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .core import KdnbError, generator, get_device, progress
+from .core import KdnbError, generator, get_device, progress, seed_for
 
 from PIL import Image
 from torchvision import datasets
@@ -28,7 +31,7 @@ TEST_ID = 10_000_000  # a test image's id is this plus its index in the official
 @dataclass(eq=False, repr=False)
 class Images:
     "Images with labels and ids, all on one device."
-    images: torch.Tensor # uint8 [N, C, H, W]
+    images: torch.Tensor # uint8 [N, C, H, W]; or `Pictures`, which are decoded when they are asked for
     labels: torch.Tensor # int64 [N], 0 .. n_classes - 1
     ids: torch.Tensor # int64 [N], unique within a data set
 
@@ -48,18 +51,27 @@ class Images:
         index=None, # positions, as in `subset`; None = all
     ) -> torch.Tensor: # float32 [n, C, H, W] in [0, 1], channels last
         "The pixels as numbers between 0 and 1."
-        x = self.images if index is None else self.images[index]
-        return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
+        return _floats(_pixels(self.images if index is None else self.images[index]))
 
     def batches(self,
         batch_size: int, # images a batch; the last one may be smaller
         seed: int = None, # None = the order of the file; a number = a permutation that only this number determines
+        skip: int = 0, # leave out so many batches at the beginning
     ):
         "Yields (x [n, C, H, W] in [0, 1], labels [n], ids [n]), every image once."
         n = len(self)
         order = torch.arange(n) if seed is None else torch.randperm(n, generator=generator(seed, "order"))
-        for index in order.to(self.ids.device).split(batch_size):
-            yield self.floats(index), self.labels[index], self.ids[index]
+        todo = order.to(self.ids.device).split(batch_size)[skip:]
+        ready = (self.images[index] for index in todo) if torch.is_tensor(self.images) else self.images.ahead(todo, seed)
+        for index, x in zip(todo, ready): yield _floats(x), self.labels[index], self.ids[index]
+
+    def content(self) -> tuple: # of tensors
+        "What a fingerprint of these images has to take in."
+        return (self.images if torch.is_tensor(self.images) else self.images.mark()), self.labels, self.ids
+
+
+def _pixels(x): return x if torch.is_tensor(x) else x.read()  # uint8 [n, C, H, W]
+def _floats(x): return x.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 # %% ../nbs/01_data.ipynb #2adf0b46
 @dataclass(eq=False, repr=False)
@@ -159,11 +171,13 @@ def augment(
 def channel_stats(
     images: Images,
 ) -> tuple: # (mean, std), lists of C floats
-    "Mean and standard deviation of each channel in [0, 1]. Sums of whole numbers: exact, the same in any order."
+    "Mean and standard deviation of each channel in [0, 1], of pictures in files on a balanced 1,000 of them. Sums of whole numbers: exact, the same in any order."
+    if not torch.is_tensor(images.images): images = balanced_subset(images, min(1000, len(images)))
     total = square = 0
-    for part in images.images.split(1000):
-        part = part.double(); total = total + part.sum((0, 2, 3)); square = square + (part * part).sum((0, 2, 3))
-    count = images.images[:, 0].numel()
+    for start in range(0, len(images), 1000):
+        for part in _pixels(images.images[start:start + 1000]).split(100):
+            part = part.double(); total = total + part.sum((0, 2, 3)); square = square + (part * part).sum((0, 2, 3))
+    count = len(images) * images.images.shape[2] * images.images.shape[3]
     mean = total / count; var = (square / count - mean ** 2).clamp(min=0)
     return [round(v, 6) for v in (mean / 255).tolist()], [max(round(v, 6), 1e-3) for v in (var.sqrt() / 255).tolist()]
 
@@ -255,43 +269,169 @@ def _all_numbered(
 def _fit(
     x: torch.Tensor, # uint8 [..., H, W]
     size: int, # the side of the square wanted; None = leave as it is
+    resize: int = None, # the shorter side before the square is cut, at least `size`; None = `size`
 ) -> torch.Tensor:
-    "Scale the shorter side to `size` and cut the middle square out."
-    if size is None or tuple(x.shape[-2:]) == (size, size): return x
-    return TF.center_crop(TF.resize(x, size, antialias=True), size)
+    "Scale the shorter side to `resize` and cut the middle square of `size` out."
+    if size is None or (resize in (None, size) and tuple(x.shape[-2:]) == (size, size)): return x
+    return TF.center_crop(TF.resize(x, resize or size, antialias=True), size)
+
+
+def _is_grey(mode: str) -> bool: return mode in ("1", "L", "LA") or mode.startswith("I")  # I: 16 bits
 
 
 def _decode(
     path: Path, # a picture
-    size: int, # as in `_fit`
 ) -> torch.Tensor: # uint8 [1 or 3, H, W]
     "One picture: grey ones with one channel, all others as RGB."
     with Image.open(path) as picture:
-        if picture.mode.startswith("I"): picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))  # 16-bit grey
-        grey = picture.mode in ("1", "L", "LA")
+        grey = _is_grey(picture.mode)
+        if picture.mode.startswith("I"): picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
         pixels = np.array(picture.convert("L" if grey else "RGB"))
-    return _fit(torch.from_numpy(pixels[None] if grey else pixels.transpose(2, 0, 1)), size)
+    return torch.from_numpy(pixels[None] if grey else pixels.transpose(2, 0, 1))
 
 # %% ../nbs/01_data.ipynb #a53fee96
+def random_box(
+    height: int, # of the picture, in pixels
+    width: int,
+    min_scale: float, # smallest share of the picture's area, 0 < min_scale <= 1
+    gen: torch.Generator,
+) -> tuple: # (top, left, height, width) in pixels
+    "A random part of a picture; where no shape fits in ten trials, the largest middle part of an allowed shape."
+    def uniform(low, high): return torch.empty(1).uniform_(low, high, generator=gen).item()
+    for _ in range(10):
+        area, ratio = height * width * uniform(min_scale, 1), math.exp(uniform(math.log(3 / 4), math.log(4 / 3)))
+        h, w = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
+        if 0 < h <= height and 0 < w <= width: return *(int(torch.randint(room + 1, (1,), generator=gen)) for room in (height - h, width - w)), h, w
+    h, w = min(height, round(width * 4 / 3)), min(width, round(height * 4 / 3))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+# %% ../nbs/01_data.ipynb #24e3382e
+@cache
+def _threads() -> ThreadPoolExecutor: return ThreadPoolExecutor(min(32, os.cpu_count() or 1), "kdnb-pictures")
+
+
+@dataclass(eq=False, repr=False)
+class Pictures:
+    "Pictures in files, in place of a uint8 tensor [N, C, H, W]."
+    root: Path # the folder of the data set
+    names: np.ndarray # str [N], the files below it
+    lengths: np.ndarray # int64 [N], their lengths in bytes
+    channels: int # 1: all are grey; else 3
+    size: int # pixels of a side
+    resize: int # the shorter side is scaled to this before the middle is cut out
+    min_scale: float = None # None = the middle; else random parts, of at least this share of the area
+    mirrored: bool = False # all of them, left to right
+    device: torch.device = torch.device("cpu") # where the pixels go
+
+    @property
+    def shape(self): return len(self), self.channels, self.size, self.size
+    def __len__(self): return len(self.names)
+    def __repr__(self): return f"Pictures({len(self)} files in {self.root}, {tuple(self.shape[1:])})"
+    def __getitem__(self, index): # as in `Images.subset`
+        index = index.cpu().numpy() if torch.is_tensor(index) else index
+        return replace(self, names=self.names[index], lengths=self.lengths[index])
+    def to(self, device): return replace(self, device=torch.device(device))
+    def flip(self, dim=-1): return replace(self, mirrored=not self.mirrored)
+    def at(self, size, min_scale=None): return replace(self, size=size, resize=max(size, round(size * self.resize / self.size)), min_scale=min_scale)
+
+# %% ../nbs/01_data.ipynb #92fa76e7
+def _one(self,
+    i: int, # which one
+    seed: int, # of random parts
+) -> torch.Tensor: # uint8 [1 or C, size, size]
+    "One picture, scaled and cut."
+    try: x = _decode(self.root / self.names[i])
+    except Exception as e: raise KdnbError(f"{self.root / self.names[i]} cannot be read, although its beginning is that of a picture ({_reason(e)}). Mend it or take it away, and start again.") from None
+    if self.min_scale is None: x = _fit(x, self.size, self.resize)
+    else: x = TF.resized_crop(x, *random_box(*x.shape[1:], self.min_scale, generator(seed, "part", self.names[i])), [self.size] * 2, antialias=True)
+    return x.flip(-1) if self.mirrored else x
+
+
+def _begin(self, seed: int = None):
+    "Let the threads begin to decode; the function returned waits for them, and gives uint8 [N, C, size, size] on the device."
+    out = torch.empty(self.shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+    def put(i): out[i] = self.one(i, seed or 0)  # a grey one fills all channels
+    jobs = [_threads().submit(put, i) for i in range(len(self))]
+    def finish():
+        for job in jobs: job.result()
+        return out.to(self.device, non_blocking=True)
+    return finish
+
+
+def _ahead(self, todo, seed: int = None, depth: int = 2):
+    "Yields the pixels of one index after the other, and decodes `depth` of them ahead."
+    begun = deque()
+    for index in todo:
+        begun.append(self[index].begin(seed))
+        if len(begun) > depth: yield begun.popleft()()
+    while begun: yield begun.popleft()()
+
+
+def _mark(self) -> torch.Tensor: # uint8 [32]
+    "What the pixels depend on, as a checksum: the files' names and lengths, not where they lie."
+    about = [self.names.tolist(), self.lengths.tolist(), self.channels, self.size, self.resize, self.min_scale, self.mirrored]
+    return torch.tensor(list(hashlib.sha256(json.dumps(about).encode()).digest()), dtype=torch.uint8)
+
+Pictures.one, Pictures.begin, Pictures.ahead, Pictures.mark = _one, _begin, _ahead, _mark
+Pictures.read = lambda self: self.begin()()
+
+# %% ../nbs/01_data.ipynb #a0d69134
+def _leave_out(
+    broken: list, # a text for each
+    n: int, # pictures in all
+    what: str, # said in front
+    strict: bool, # refuse them
+):
+    "Say which pictures are left out, or refuse them."
+    if broken:
+        named = f"{'; '.join(broken[:5])}{'; ...' if len(broken) > 5 else ''}"
+        if strict: raise KdnbError(f"{what}: {len(broken)} of {n} pictures cannot be read: {named}. Mend them or take them away, or leave them out with strict=False.")
+        print(f"{what}: {len(broken)} of {n} pictures cannot be read and are left out: {named}")
+    if len(broken) == n: raise KdnbError(f"{what}: none of the {n} pictures can be read. Check the files.")
+
+
+def _glance(path: Path): # (is it grey?, bytes), or the reason why it cannot be read
+    "Look at a picture without decoding it."
+    try:
+        with Image.open(path) as picture: grey = _is_grey(picture.mode); picture.verify()
+        return grey, path.stat().st_size
+    except Exception as e: return f"{path} ({_reason(e)})"
+
+
+def _glance_all(
+    paths: list, # of files
+    what: str, # said beside the progress bar
+    strict: bool = False, # refuse broken ones
+) -> tuple: # (bool of each, is it grey; bytes of each; the positions in `paths` that these are of)
+    "Look at all pictures, with progress."
+    seen = []
+    with progress(len(paths), what) as bar:
+        for start in range(0, len(paths), 1000):
+            for found in _threads().map(_glance, paths[start:start + 1000]): seen.append(found); bar.update()
+    _leave_out([s for s in seen if isinstance(s, str)], len(paths), what, strict)
+    kept = [i for i, s in enumerate(seen) if not isinstance(s, str)]
+    return *zip(*(seen[i] for i in kept)), kept
+
+# %% ../nbs/01_data.ipynb #445f0e23
 def _decode_all(
     paths: list, # of files
     size: int, # as in `_fit`
+    resize: int, # as in `_fit`
     what: str, # said beside the progress bar
     like: tuple = None, # (height, width) that every picture must have; None = those of the first one
+    strict: bool = False, # refuse broken ones
 ) -> tuple: # (list of uint8 [C, H, W], the positions in `paths` that could be read)
-    "Decode pictures, with progress; a broken one is named and left out."
+    "Decode pictures, with progress."
     pictures, kept, broken = [], [], []
     with progress(len(paths), what) as bar:
         for i, path in enumerate(paths):
-            try: pictures.append(_decode(path, size)); kept.append(i)
+            try: pictures.append(_fit(_decode(path), size, resize)); kept.append(i)
             except Exception as e: broken.append(f"{path} ({_reason(e)})"); continue  # a broken file can raise nearly anything
             finally: bar.update()
             like = like or tuple(pictures[0].shape[1:])
             if tuple(pictures[-1].shape[1:]) != like:
                 raise KdnbError(f"{path} is {_size(pictures[-1].shape[1:])} pixels, others are {_size(like)}. Give size=<pixels> to scale and crop all pictures alike.")
-    if broken:
-        print(f"{what}: {len(broken)} of {len(paths)} pictures cannot be read and are left out: {'; '.join(broken[:5])}{'; ...' if len(broken) > 5 else ''}")
-    if not pictures: raise KdnbError(f"{what}: none of the {len(paths)} pictures can be read. Check the files.")
+    _leave_out(broken, len(paths), what, strict)
     return pictures, kept
 
 
@@ -307,7 +447,7 @@ def _stack(
     for i, p in enumerate(pictures): out[i] = p
     return out
 
-# %% ../nbs/01_data.ipynb #aae7306e
+# %% ../nbs/01_data.ipynb #fa90709a
 def _part(
     tree: dict, # class -> files
     classes: list, # the classes in the order of their labels
@@ -334,43 +474,60 @@ def _find_parts(
         if strange: raise KdnbError(f"{found[part]} has classes that train has not: {', '.join(strange[:5])}. Give every part the same class folders.")
     return trees
 
+# %% ../nbs/01_data.ipynb #00966860
+def _in_memory(root: Path, parts: dict, size: int, resize: int, strict: bool) -> dict: # part -> (uint8 [N, C, H, W], the positions in its paths)
+    "Decode all pictures at once."
+    decoded, like = {}, None
+    for part, paths in parts.items():
+        decoded[part] = _decode_all(paths, size, resize, f"reading {root.name}/{part}", like, strict)
+        like = tuple(decoded[part][0][0].shape[1:])
+    channels = max(p.shape[0] for pictures, _ in decoded.values() for p in pictures)
+    return {part: (_stack(pictures, channels), kept) for part, (pictures, kept) in decoded.items()}
+
+
+def _in_files(root: Path, parts: dict, size: int, resize: int, strict: bool) -> dict: # part -> (`Pictures`, the positions in its paths)
+    "Look at all pictures, and leave them in their files."
+    if size is None: raise KdnbError("pictures that stay in their files (stream) are scaled when they are read, so their size must be known. Give size=<pixels>, for instance 288 (and resize=328).")
+    seen = {part: _glance_all(paths, f"looking at {root.name}/{part}", strict) for part, paths in parts.items()}
+    channels = 1 if all(all(grey) for grey, _, _ in seen.values()) else 3
+    def made(paths, grey, lengths, kept):
+        names = np.array([str(paths[i].relative_to(root)) for i in kept], object)
+        return Pictures(root.absolute(), names, np.array(lengths), channels, size, resize or size), kept
+    return {part: made(paths, *seen[part]) for part, paths in parts.items()}
+
 
 def _read_tree(
     root: Path, # as in `_find_parts`
     size: int = None, # as in `_fit`
+    resize: int = None, # as in `_fit`
+    stream: bool = False, # leave the pictures in their files
+    strict: bool = False, # refuse broken ones
 ) -> tuple: # (train, valid or None, test, classes)
     "A folder of pictures as a data set."
     trees = _find_parts(root)
-    classes, lists = sorted(trees["train"]), {}
-    for part, tree in trees.items(): lists[part] = _part(tree, classes)
+    classes = sorted(trees["train"]); lists = {part: _part(tree, classes) for part, tree in trees.items()}
     fitting = lists["train"][0] + lists.get("valid", ([], []))[0]  # train and valid share one range of ids
     numbered, firsts = _all_numbered(fitting), dict(train=0, valid=len(lists["train"][0]), test=TEST_ID)
-    decoded, like = {}, None
-    for part, (paths, _) in lists.items():
-        decoded[part] = _decode_all(paths, size, f"reading {root.name}/{part}", like)
-        like = tuple(decoded[part][0][0].shape[1:])
-    channels = max(p.shape[0] for pictures, _ in decoded.values() for p in pictures)
-    made = dict(valid=None)
-    for part, (pictures, kept) in decoded.items():
+    read, made = (_in_files if stream else _in_memory)(root, {part: paths for part, (paths, _) in lists.items()}, size, resize, strict), dict(valid=None)
+    for part, (pixels, kept) in read.items():
         paths, labels = lists[part]
         ids = _folder_ids(paths, firsts[part], numbered if part != "test" else _all_numbered(paths))
-        made[part] = Images(_stack(pictures, channels), torch.tensor(labels)[kept], torch.tensor(ids)[kept])
+        made[part] = Images(pixels, torch.tensor(labels)[kept], torch.tensor(ids)[kept])
     return made["train"], made["valid"], made["test"], classes
 
-# %% ../nbs/01_data.ipynb #24e3382e
+# %% ../nbs/01_data.ipynb #500fba48
 NAMES = ("fashion_mnist_mini", *OFFICIAL)
 
 
-def _read(name: str, root, download: bool, size: int) -> tuple:
+def _read(name: str, root, download: bool, size: int, resize: int, stream: bool, strict: bool) -> tuple:
     "(train, valid or None, test, classes, short name) of a known set or a folder."
-    if name == "fashion_mnist_mini": train, test = _embedded(); return train, None, test, FASHION, name
     folder = Path(root) / name if name in OFFICIAL else Path(name).expanduser()
-    if name in OFFICIAL and ((Path(root) / PLACES[name]).exists() or not (folder / "train").is_dir()):
-        train, test, classes = _official(name, root, download)
-        return train, None, test, classes, name
+    known = name == "fashion_mnist_mini" or name in OFFICIAL and ((Path(root) / PLACES[name]).exists() or not (folder / "train").is_dir())
+    if known and (stream or resize): raise KdnbError(f"stream and resize are for folders of pictures, and {name} is none: it lies in memory. Leave them out.")
+    if known: train, test, *rest = (*_embedded(), FASHION) if name == "fashion_mnist_mini" else _official(name, root, download); return train, None, test, *rest, name
     if not folder.is_dir():
         raise KdnbError(f"data set {name!r} is neither known nor a folder. Allowed: {', '.join(NAMES)}, or the path of a folder with train/<class>/ and test/<class>/.")
-    return *_read_tree(folder, size), folder.resolve().name
+    return *_read_tree(folder, size, resize, stream, strict), folder.resolve().name
 
 
 def load_data(
@@ -381,23 +538,27 @@ def load_data(
     n_train: int = None, # use this many training images (balanced, fixed); None = all
     n_valid: int = None, # the same for validation
     n_test: int = None, # the same for the test set
-    size: int = None, # scale and crop to size x size pixels
+    size: int = None, # scale and crop to size x size pixels; ImageNet's usual size is 224, the seed's 288
     device: str = "cpu", # where the tensors live
+    resize: int = None, # of a folder's pictures: the shorter side before the middle of `size` is cut out, at least `size`; None = `size`; the seed's is 328
+    stream: bool = False, # leave a folder's pictures in their files and decode them when they are asked for: for sets that are larger than memory
+    strict: bool = False, # refuse a folder with broken pictures; else they are named and left out
 ) -> Splits:
     "A data set in three fixed parts, on the device. The split is made first, so that `n_train`, `n_valid` and `n_test` only take less of the same parts."
     if size is not None and size < 1: raise KdnbError(f"size is {size} pixels. Give 1 or more, or leave it out.")
+    if resize is not None and (size is None or resize < size): raise KdnbError(f"resize is {resize} pixels, and size {size}. Give size, and a resize of at least that (the seed: 288 and 328), or leave resize out.")
     device = get_device(device)
-    train, valid, test, classes, short = _read(str(name), root, download, size)
+    train, valid, test, classes, short = _read(str(name), root, download, size, resize, stream, strict)
     if valid is None: train, valid = hold_out(train, split_seed)
     parts = []
     for images, n, what in zip((train, valid, test), (n_train, n_valid, n_test), ("n_train", "n_valid", "n_test")):
         if n is not None and not 1 <= n <= len(images):
             raise KdnbError(f"{what} is {n}, but {short} has {len(images)} such images. Give 1 to {len(images)}, or leave it out for all.")
         images = images if n is None else balanced_subset(images, n, split_seed)
-        parts.append(Images(_fit(images.images, size), images.labels, images.ids))
+        parts.append(images if stream else Images(_fit(images.images, size), images.labels, images.ids))
     return Splits(short, *parts, list(classes), *channel_stats(parts[0])).to(device)
 
-# %% ../nbs/01_data.ipynb #a0d69134
+# %% ../nbs/01_data.ipynb #6bac4449
 def class_grid(
     images: Images,
     per_class: int = 8, # columns
@@ -406,7 +567,7 @@ def class_grid(
     _, c, h, w = images.images.shape
     rows = []
     for k in images.labels.unique():
-        row = images.images[images.labels == k][:per_class]
+        row = _pixels(images.images[images.labels == k][:per_class])
         row = torch.cat([row, row.new_zeros(per_class - len(row), c, h, w)])
         rows.append(row.permute(2, 0, 3, 1).reshape(h, per_class * w, c))
     return torch.cat(rows).squeeze(-1).cpu()
