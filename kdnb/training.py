@@ -730,7 +730,7 @@ def _check_sizes(model, data, recipe):
             with in_eval(model), torch.no_grad(): model(x)
         except RuntimeError: raise KdnbError(f"this network cannot take images of {size} x {size} pixels, which the recipe shows (sizes). Use other sizes, or a network that averages over the whole image before it decides (torchvision:resnet50).") from None
 
-
+# %% ../nbs/07_training.ipynb #948ea779
 def train(
     model: nn.Module, # made by `create_model`, perhaps noisy; ends with the best epoch's weights, in evaluation mode
     data: Splits, # `train` is fitted, `valid` chooses; `test` is not read
