@@ -482,10 +482,14 @@ def correct(
     x, # images [N,C,H,W] in [0,1], or `Images`
     y: torch.Tensor, # labels [N]
     batch_size: int = 500, # images a pass
+    top: int = 1, # right is also what is among so many largest logits, 1 .. number of classes
 ) -> torch.Tensor: # bool [N]
     "Which images are classified rightly."
+    def right(z, y):
+        if not 1 <= top <= z.shape[1]: raise KdnbError(f"top is {top}, but the model knows {z.shape[1]} classes. Give 1 to {z.shape[1]}; ImageNet is usually judged by 1 and 5.")
+        return z.argmax(1) == y if top == 1 else (z.topk(top, 1).indices == y[:, None]).any(1)
     with in_eval(model):
-        return torch.cat([model(take(x, slice(i, i + batch_size))).argmax(1) == y[i:i + batch_size] for i in range(0, len(y), batch_size)])
+        return torch.cat([right(model(take(x, slice(i, i + batch_size))), y[i:i + batch_size]) for i in range(0, len(y), batch_size)])
 
 
 def accuracy(
@@ -493,11 +497,12 @@ def accuracy(
     x, # as in `correct`
     y: torch.Tensor, # labels [N]
     batch_size: int = 500, # images a pass
+    top: int = 1, # as in `correct`
 ) -> float: # share of 1
     "The share that is classified rightly."
-    return correct(model, x, y, batch_size).double().mean().item()
+    return correct(model, x, y, batch_size, top).double().mean().item()
 
-# %% ../nbs/05_attacks.ipynb #705567a3
+# %% ../nbs/05_attacks.ipynb #37fd4418
 def in_batches(
     attack, # pgd, fgsm, ...: (model, x, y, ...) -> x_adv
     model, # the victim, frozen once for all batches

@@ -163,12 +163,15 @@ BASELINES = {  # name -> (class, its settings as published)
     "smoothadv-noise-free": (SmoothAdv, dict(sigma=.1, eps=127 / 256, steps=4, noise_free=True)),  # the seed's, a defect
 }
 _steps = dict(lr=.1, nesterov=False, gamma=.1, pad=4, flip=True)
-RECIPES = {  # on CIFAR-10; batch_size is of images, each m times
+RECIPES = {  # on CIFAR-10, but for the last; batch_size is of images, each m times
     "cohen": Recipe(90, 400, milestones=(1 / 3, 2 / 3), **_steps),
     "consistency": Recipe(150, 128, milestones=(1 / 3, 2 / 3), **_steps),
     "smoothadv": Recipe(150, 32, milestones=(1 / 3, 2 / 3), **_steps),
     "seed": Recipe(200, 128, milestones=(.3, .6, .8), weight_decay=5e-4, **_steps | dict(gamma=.2)),  # seed 004: base, its Cohen, its SmoothAdv
     "averaging": Recipe(200, 100, milestones=(.3, .6, .8), weight_decay=0., **_steps | dict(gamma=.2)),  # of each timestep
+    "imagenet": Recipe(29, 512, lr=.5, nesterov=False, flip=True, schedule="linear",  # seed 004's base, ResNet-50 on 4 GPUs: batches of all four together
+                       pieces=((0, .5, 1), (8 / 29, 1, .125), (15 / 29, .2, .02), (25 / 29, .02, .002), (28 / 29, .00125, .000125)),
+                       sizes=((0, 128, .08, 512), (15 / 29, 224, .087, 192), (28 / 29, 288, .5, 128))),
 }
 
 

@@ -295,7 +295,7 @@ def _digest(tensors) -> str:
 def _about(model, images, method, seed, batch_size) -> dict:
     "What a data set's rows rest on."
     return dict(method=type(method).__name__, **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(method).items()}, seed=seed, batch_size=batch_size,
-                model=short_hash([type(model).__name__, getattr(model, "spec", None), getattr(model, "noise_spec", None), _digest(model.state_dict().values())]), images=_digest((images.images, images.labels, images.ids)), total=len(images), of="the model under noise (the smoothed model)")
+                model=short_hash([type(model).__name__, getattr(model, "spec", None), getattr(model, "noise_spec", None), _digest(model.state_dict().values())]), images=_digest(images.content()), total=len(images), of="the model under noise (the smoothed model)")
 
 
 def _beside(path, ending) -> Path: return Path(path).with_suffix(ending)

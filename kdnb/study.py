@@ -11,8 +11,8 @@ __all__ = ['TYPES', 'MACHINERY', 'ID', 'PROFILES', 'STUDIES', 'ONE_THREAD', 'mis
            'choose_studies', 'data_place', 'plan_study', 'own_kernel', 'error_line', 'run_notebook', 'check_writable',
            'urgency', 'time_left', 'clock', 'Board', 'bar', 'doing', 'head', 'show', 'follow_driver', 'stop',
            'write_plan', 'planned_calls', 'job_command', 'run_call', 'alone_in', 'snakemake_command', 'drive',
-           'published_files', 'publish', 'check_plan', 'default_jobs', 'show_path', 'plain_table', 'summary',
-           'reproduce', 'data_of', 'teacher_of', 'model_of', 'save_rows']
+           'published_files', 'publish', 'pictures_of', 'check_plan', 'default_jobs', 'show_path', 'plain_table',
+           'summary', 'reproduce', 'data_of', 'teacher_of', 'model_of', 'save_rows']
 
 # %% ../nbs/12_study.ipynb #2ee9761b
 import ast, contextlib, difflib, fcntl, functools, hashlib, importlib.metadata, io, json, math, os, platform, re, resource, shutil, signal, subprocess, sys, tempfile, textwrap, threading, time, tokenize
@@ -1033,6 +1033,13 @@ def publish(
     return True
 
 # %% ../nbs/12_study.ipynb #fbb2c015
+def pictures_of(
+    params: dict, # of a run or a call
+) -> dict: # size, resize and stream, for `load_data`
+    "How a folder's pictures are read, as the parameters say; a run that knows no such parameters reads them as they are."
+    return dict(size=params.get("size") or None, resize=params.get("resize") or None, stream=params.get("stream", False))
+
+
 def check_plan(
     plan: Plan,
 ):
@@ -1045,11 +1052,11 @@ def check_plan(
             broken = damage(plan.runs/id)
             if broken: raise mistake(broken)
     todo = [c for c in plan.calls if not c.done]
-    wanted = {(c.params["data"], c.params.get("root", "data"), c.params.get("download", False)) for c in todo if "data" in c.params}
+    wanted = {(c.params["data"], c.params.get("root", "data"), c.params.get("download", False), *pictures_of(c.params).items()) for c in todo if "data" in c.params}
     if todo and not wanted: wanted = {(plan.data, str(home()/"data"), False)}
-    for data, root, download in sorted(w for w in wanted if w[0] != "fashion_mnist_mini"):
+    for data, root, download, *how in sorted((w for w in wanted if w[0] != "fashion_mnist_mini"), key=str):
         from kdnb.data import load_data
-        load_data(data, root, download)
+        load_data(data, root, download, **dict(how))
 
 
 def default_jobs() -> int:
@@ -1129,7 +1136,8 @@ def data_of(
     "The data set that a run was made with: the same images in the same parts."
     from kdnb.data import load_data
     p = teacher_of(run).metrics["params"]
-    return load_data(p["data"], root, False, p["split_seed"], p["n_train"] or None, p["n_valid"] or None, p["n_test"] or None)
+    return load_data(p["data"], root, False, p["split_seed"], p["n_train"] or None, p["n_valid"] or None, p["n_test"] or None, **pictures_of(p))
+
 
 
 def teacher_of(
@@ -1150,7 +1158,7 @@ def model_of(
     from kdnb.noise import load_model
     return fast_layout(load_model(run.folder/"model.safetensors")[0]).to(device).eval()
 
-# %% ../nbs/12_study.ipynb #22fa316d
+# %% ../nbs/12_study.ipynb #d9d69bff
 def save_rows(
     rows, # a DataFrame
     path, # a .csv file
