@@ -652,9 +652,9 @@ AVERAGING = {  # network -> (group, notebook, its parameters beside the profile'
     "averaged": (AVERAGED, "average", dict(fidelity="softmax"), "base"),
     "averaged, logits": (AVERAGED, "average", dict(fidelity="logits"), "base"),
     "averaged, KL": (AVERAGED, "average", dict(fidelity="kl"), "base"),
+    "averaged, noisy images": (AVERAGED, "average", dict(fidelity="softmax", settings=dict(spread=.25)), "base"),
     "regression": (AVERAGED, "average", dict(method="regression", fidelity="softmax", timesteps=1), "base"),
     "averaged, of CNI": (AVERAGED, "average", dict(fidelity="softmax"), "CNI"),
-    "averaged, of Cohen": (AVERAGED, "average", dict(fidelity="softmax"), "Cohen"),
     "regression, of Cohen": (AVERAGED, "average", dict(method="regression", fidelity="softmax", timesteps=1), "Cohen"),
 }
 
@@ -685,7 +685,8 @@ def averaging_networks(
         if name not in AVERAGING: raise mistake(nearest(name, AVERAGING, "network", "They are listed in kdnb.studies.AVERAGING."))
         _, notebook, own, teacher = AVERAGING[name]
         if teacher not in ("", "CNI", *made): raise mistake(f"{name} averages {teacher}, which must come before it in methods. Add {teacher}.")
-        params, whom = settings[notebook] | settings.get(own.get("method", ""), {}) | own, noisy if teacher == "CNI" else made.get(teacher)
+        params, whom = settings[notebook] | settings.get(own.get("method", ""), {}), noisy if teacher == "CNI" else made.get(teacher)
+        params = params | own | (dict(settings=params.get("settings", {}) | own["settings"]) if "settings" in own else {})
         made[name] = [plan.call(notebook, f"network: {name}", 120, seeds=[s], **params, **(dict(teacher=whom[s % len(whom)]) if whom else {}))[0] for s in plan.seeds]
     return made
 
