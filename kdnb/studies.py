@@ -651,7 +651,6 @@ AVERAGING = {  # network -> (group, notebook, its parameters beside the profile'
     "SmoothAdv, noise-free": (BY_VOTE, "gaussian", dict(method="smoothadv-noise-free"), ""),
     "averaged": (AVERAGED, "average", dict(fidelity="softmax"), "base"),
     "averaged, logits": (AVERAGED, "average", dict(fidelity="logits"), "base"),
-    "averaged, KL": (AVERAGED, "average", dict(fidelity="kl"), "base"),
     "averaged, noisy images": (AVERAGED, "average", dict(fidelity="softmax", settings=dict(spread=.25)), "base"),
     "regression": (AVERAGED, "average", dict(method="regression", fidelity="softmax", timesteps=1), "base"),
     "averaged, of CNI": (AVERAGED, "average", dict(fidelity="softmax"), "CNI"),
@@ -676,7 +675,7 @@ def averaging_students(
 
 def averaging_networks(
     plan: Plan, # gets the calls
-    settings: dict, # of the profile: base, gaussian, average; `methods` (all of AVERAGING if it names none)
+    settings: dict, # of the profile: base, gaussian, average, what differs for a method or (`of CNI`) for whom it averages; `methods` (all of AVERAGING if it names none)
     noisy: list, # the noisy teachers, one a teacher seed
 ) -> dict: # network -> run ids, by seed; the base first
     "Train every network of the study."
@@ -685,7 +684,7 @@ def averaging_networks(
         if name not in AVERAGING: raise mistake(nearest(name, AVERAGING, "network", "They are listed in kdnb.studies.AVERAGING."))
         _, notebook, own, teacher = AVERAGING[name]
         if teacher not in ("", "CNI", *made): raise mistake(f"{name} averages {teacher}, which must come before it in methods. Add {teacher}.")
-        params, whom = settings[notebook] | settings.get(own.get("method", ""), {}), noisy if teacher == "CNI" else made.get(teacher)
+        params, whom = settings[notebook] | settings.get(own.get("method", ""), {}) | settings.get(f"of {teacher}", {}), noisy if teacher == "CNI" else made.get(teacher)
         params = params | own | (dict(settings=params.get("settings", {}) | own["settings"]) if "settings" in own else {})
         made[name] = [plan.call(notebook, f"network: {name}", 120, seeds=[s], **params, **(dict(teacher=whom[s % len(whom)]) if whom else {}))[0] for s in plan.seeds]
     return made
@@ -712,11 +711,11 @@ def averaging_measures(
     vote = [m for m in networks if group_of(m) == BY_VOTE]
     found = {"certify": {}, "distances": {}}
     for some, certify, distances in ((vote, {}, dict(criterion="smoothed")), ([m for m in networks if m not in vote], dict(n0=0), {})):
-        for s in plan.seeds if some else []:
-            ids = [networks[m][s] for m in some]
+        for s, i in ((s, i) for s in plan.seeds for i in range(0, len(some), 6)):  # a few in each call, so that cores share them
+            part = some[i:i+6]
             for notebook, label, own in (("certify", "certificates", certify), ("distances", "distances", distances)):
-                made = plan.call(notebook, f"{label} of {len(some)} networks", 60*len(some), models=ids, **settings[notebook] | own)
-                for m, id in zip(some, made): found[notebook].setdefault(m, []).append(id)
+                made = plan.call(notebook, f"{label} of {len(part)} networks", 40*len(part), models=[networks[m][s] for m in part], **settings[notebook] | own)
+                for m, id in zip(part, made): found[notebook].setdefault(m, []).append(id)
     count = {k: settings["count"][k] for k in ("n", "draws")}; one, four, n, parts = settings["count"]["one"], settings["count"]["four"], count["n"], settings["count"]["parts"]
     model, common = networks["Cohen"][0], count | {k: settings["certify"][k] for k in ("sigma", "alpha") if k in settings["certify"]} | dict(attack_steps=0)
     spans = [dict(start=n * i // parts, stop=n * (i + 1) // parts) for i in range(parts)]
