@@ -542,7 +542,7 @@ def distance_summary(
     some = rows[rows.fooled][norm]
     return dict(n=len(rows), n_right=int(rows.right.sum()), n_fooled=len(some), median=some.median(), mean=some.mean(), median_all=rows[norm].median())
 
-# %% ../nbs/09_certification.ipynb #e3b3e9b9
+# %% ../nbs/09_certification.ipynb #b85acc00
 def bound_and_verdict(
     model: nn.Module, # an average of probabilities, images -> logits or log-probabilities
     x: torch.Tensor, # images [N,C,H,W] in [0,1]
@@ -558,7 +558,7 @@ def bound_and_verdict(
     elsewhere = pd.concat([l_bound(model, place, y, sigma, "probabilities") for place in places])
     return rows, l_bound_verdict(rows, sigma, elsewhere, np.min(found, axis=0) if len(found) else None, exact)
 
-# %% ../nbs/09_certification.ipynb #d47df748
+# %% ../nbs/09_certification.ipynb #9b82484f
 def attack_within(
     model: nn.Module, # images -> logits; left as it was found
     images: Images, # those that were certified, on the model's device
