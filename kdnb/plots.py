@@ -635,7 +635,7 @@ def _pointed(
     names, # of the series, each once
     roles: dict, # series -> role
 ) -> dict: # series -> (colour, marker)
-    "A shade and a marker of its own for each series, where dashes say something else."
+    "A shade and a marker of its own for each series, where dashes would be too few."
     own = {name: _style(name, roles) for name in names}
     spare, looks = [m for m in "oDs^vPX<>ph" if m not in {marker for _, marker in own.values()}], {}
     for colour, marker in _order(own.values()):
@@ -648,21 +648,15 @@ def _pointed(
 def _width(n) -> float: return 2.1 + 2.25*n if n < 3 else .9 + 2.1*n  # of a figure with n panels side by side, in inches
 
 
-def _named(looks, *more) -> list: # handles of a legend: each series, then (label, look) of what else is drawn, in grey
-    series = [Line2D([], [], color=colour, marker=marker, ms=4.5, lw=1.4, mec="w", mew=.4, label=name) for name, (colour, marker) in looks.items()]
-    return series + [Line2D([], [], color=GREY, label=label, **look) for label, look in more]
+def _named(looks) -> list: # handles of a legend
+    return [Line2D([], [], color=colour, marker=marker, ms=4.5, lw=1.4, mec="w", mew=.4, label=name) for name, (colour, marker) in looks.items()]
 
 # %% ../nbs/11_plots.ipynb #39e12cca
-_DASH = (0, (3, 1.3))  # an estimate, or a bound
-
-
-def _checked_certificates(rows) -> pd.DataFrame: # with panel and kind
+def _checked_certificates(rows) -> pd.DataFrame: # with panel
     "A table in which nothing is proven for more images at a larger radius."
     need_columns(rows, ["series", "seed", "radius", "accuracy"])
-    rows = rows.assign(**{c: v for c, v in dict(panel="", kind="certified").items() if c not in rows})
-    odd = set(rows.kind) - {"certified", "estimate"}
-    if odd: raise KdnbError(f"kind {', '.join(map(repr, sorted(odd)))}: give 'certified' or 'estimate'.")
-    over = rows.sort_values("radius", kind="stable").groupby(["panel", "series", "kind", "seed"], sort=False)
+    if "panel" not in rows: rows = rows.assign(panel="")
+    over = rows.sort_values("radius", kind="stable").groupby(["panel", "series", "seed"], sort=False)
     rising = over.accuracy.diff() > 5e-4  # tables are rounded
     if rising.any():
         at = rows.loc[rising.index[rising][0]]
@@ -671,18 +665,15 @@ def _checked_certificates(rows) -> pd.DataFrame: # with panel and kind
 
 
 def _draw_certified(ax, part, looks):
-    "A step behind each marker for what is proven, dashes for what is estimated."
-    for (series, kind), group in part.groupby(["series", "kind"], sort=False):
+    "A step behind each marker."
+    for series, group in part.groupby("series", sort=False):
         colour, marker = looks[series]
-        look = dict(drawstyle="steps-pre", lw=1.1, marker=marker, ms=4.5, mec="w", mew=.4) if kind == "certified" else dict(ls=_DASH, lw=1.2)
-        _mean_and_band(ax, group.groupby("radius").accuracy, colour, **look)
+        _mean_and_band(ax, group.groupby("radius").accuracy, colour, drawstyle="steps-pre", lw=1.1, marker=marker, ms=4.5, mec="w", mew=.4)
 
 
 def certified_curves(
-    rows: pd.DataFrame, # tidy: series, seed, radius (l2, a target), accuracy (fraction of all images that are right and certified to it); optionally panel, kind ("certified" or "estimate")
+    rows: pd.DataFrame, # tidy: series, seed, radius (l2, a target), accuracy (fraction of all images that are right and certified to it); optionally panel
     roles: dict = None, # series -> role
-    label: str = "certified accuracy (%)", # of the y axis
-    estimate: str = "an estimate only", # what dashes mean
 ):
     "One panel each value of `panel`, sharing both axes; mean and std over seeds."
     rows = _checked_certificates(rows)
@@ -691,8 +682,8 @@ def certified_curves(
     for ax, panel in zip(axes, panels):
         _draw_certified(ax, rows[rows.panel == panel], looks)
         ax.set(title=panel, xlabel="ℓ₂ radius"); ax.margins(x=.03)
-    axes[0].set_ylim(-2, None); axes[0].set_ylabel(label)
-    _legend_above(fig, _named(looks, *[(estimate, dict(ls=_DASH, lw=1.2))]*int((rows.kind == "estimate").any())))
+    axes[0].set_ylim(-2, None); axes[0].set_ylabel("certified accuracy (%)")
+    _legend_above(fig, _named(looks))
     return _fix(fig)
 
 # %% ../nbs/11_plots.ipynb #8ff16cd5
@@ -706,94 +697,73 @@ def survival(
     return 1 - np.searchsorted(np.sort(distances), np.asarray(at, dtype=float), side="right")/len(distances)
 
 # %% ../nbs/11_plots.ipynb #ab472764
-def _survivals(rows, column, at) -> pd.DataFrame: # tidy: panel, series, seed, distance, share
+def _survivals(rows, at) -> pd.DataFrame: # tidy: panel, series, seed, distance, share
     by = ["panel", "series", "seed"]
-    return pd.concat([pd.DataFrame(dict(zip(by, key)) | dict(distance=at, share=survival(part[column], at))) for key, part in rows.groupby(by, sort=False)], ignore_index=True)
-
-
-def _survivals_of_bound(rows, curves, at, slack) -> pd.DataFrame: # as `_survivals`, for the series that have a bound
-    "The lower bound's curves, which must not lie above those of the attack."
-    if "bound" not in rows or rows.bound.isna().all(): return curves[:0]
-    known = rows.groupby(["panel", "series"], sort=False).bound.transform(lambda b: b.notna().any())
-    bounds = _survivals(rows[known], "bound", at)
-    both = bounds.merge(curves, on=["panel", "series", "seed", "distance"], suffixes=("_bound", ""))
-    over = both[both.share_bound > both.share + slack]
-    if len(over):
-        worst = over.iloc[0]
-        raise KdnbError(f"{worst.series!r} ({worst.panel}), seed {worst.seed}: at distance {worst.distance:.3g} the bound holds for {100*worst.share_bound:.1f} % of the images, but only {100*worst.share:.1f} % survive. "
-                        "A lower bound cannot do that: use the same images for both, and 0 where the image is misclassified. To show an estimate that the attack refutes, raise slack.")
-    return bounds
+    return pd.concat([pd.DataFrame(dict(zip(by, key)) | dict(distance=at, share=survival(part.distance, at))) for key, part in rows.groupby(by, sort=False)], ignore_index=True)
 
 
 def distance_curves(
-    rows: pd.DataFrame, # tidy: panel (an attack), series, seed, distance (l2; 0: misclassified, inf: never fooled), an image a row; optionally bound (a lower bound of the distance, same images)
+    rows: pd.DataFrame, # tidy: panel (an attack), series, seed, distance (l2; 0: misclassified, inf: never fooled), an image a row
     roles: dict = None, # series -> role
-    widest: float = None, # where the x axis ends; None: where 99 % of the finite distances lie
-    label: str = "not broken within d (%)", # of the y axis
-    bound_label: str = "a lower bound", # what dashes mean
-    slack: float = .005, # how far a bound may lie above, as a fraction; an estimate may need more
 ):
     "Share of images that survive each distance, one panel each value of `panel`, sharing both axes; mean and std over seeds; a thin line at one half: the medians."
     need_columns(rows, ["panel", "series", "seed", "distance"])
     finite = rows.distance[np.isfinite(rows.distance)]
-    widest = widest or (np.quantile(finite, .99) if len(finite) else 0) or 1.
+    widest = (np.quantile(finite, .99) if len(finite) else 0) or 1.  # where the x axis ends
     at, panels, looks = np.linspace(0, widest, 201), _order(rows.panel), _pointed(_order(rows.series), roles)
-    curves = _survivals(rows, "distance", at); bounds = _survivals_of_bound(rows, curves, at, slack)
+    curves = _survivals(rows, at)
     fig, axes = _panels(len(panels), (_width(len(panels)), 2.8), sharex=True, sharey=True)
     for ax, panel in zip(axes, panels):
-        _draw_survivals(ax, curves[curves.panel == panel], looks); _draw_survivals(ax, bounds[bounds.panel == panel], looks, ls=_DASH)
-        ax.axhline(50, color=GREY, lw=1, ls=(0, (1, 1.6)), zorder=1.5)
+        _draw_survivals(ax, curves[curves.panel == panel], looks)
+        half = ax.axhline(50, color=GREY, lw=1, ls=(0, (1, 1.6)), zorder=1.5, label="one half: medians")
         ax.set(title=panel, xlabel="ℓ₂ distance d", xlim=(0, widest), ylim=(-2, None))
-    axes[0].set_ylabel(label)
-    _legend_above(fig, _named(looks, *[(bound_label, dict(ls=_DASH, lw=1))]*bool(len(bounds)), ("one half: medians", dict(lw=1, ls=(0, (1, 1.6))))))
+    axes[0].set_ylabel("not broken within d (%)")
+    _legend_above(fig, [*_named(looks), half])
     return _fix(fig)
 
 
-def _draw_survivals(ax, curves, looks, ls="-"):
+def _draw_survivals(ax, curves, looks):
     for i, (series, (colour, marker)) in enumerate(looks.items()):
         part = curves[curves.series == series]
-        look = dict(lw=1.3, marker=marker, ms=4.5, mec="w", mew=.4, markevery=(2 + 5*(i % 8), 40)) if ls == "-" else dict(lw=1, ls=ls)
-        if len(part): _mean_and_band(ax, part.groupby("distance").share, colour, **look)
+        if len(part): _mean_and_band(ax, part.groupby("distance").share, colour, lw=1.3, marker=marker, ms=4.5, mec="w", mew=.4, markevery=(2 + 5*(i % 8), 40))
 
 # %% ../nbs/11_plots.ipynb #c16d0010
-_CLOSENESS = {"rmse": ("average $f^k$", "-"), "base_rmse": ("not averaged, $f^0$", _DASH), "mc_error": ("Monte-Carlo error", (0, (1, 1.3)))}
+_CLOSENESS = {"rmse": ("average $f^k$", ROLES["student 2"][0], "-"), "base_rmse": ("not averaged, $f^0$", GREY, (0, (3, 1.3))), "mc_error": ("Monte-Carlo error", GREY, (0, (1, 1.3)))}
 
 
-def _draw_closeness(ax, part, columns, colour, scale):
+def _draw_closeness(ax, part, columns, scale):
     for column, kind in columns.items():
-        _mean_and_band(ax, part.groupby("timestep")[column], colour if kind == "rmse" else GREY, scale, ls=_CLOSENESS[kind][1], lw=1.5 if kind == "rmse" else 1.1)
+        _, colour, dash = _CLOSENESS[kind]
+        _mean_and_band(ax, part.groupby("timestep")[column], colour, scale, ls=dash, lw=1.5 if kind == "rmse" else 1.1)
 
 
 def closeness_curves(
     rows: pd.DataFrame, # tidy: panel, seed, timestep, rmse, base_rmse, mc_error, agreement, base_agreement (fractions)
-    role: str = "student 2", # of the averaged network
-    labels: tuple = ("RMSE", "same class (%)"), # of the y axes
 ):
     "RMSE above, a scale each panel; agreement below, one scale; mean and std over seeds."
     need_columns(rows, ["panel", "seed", "timestep", "rmse", "base_rmse", "mc_error", "agreement", "base_agreement"])
-    panels, (colour, _) = _order(rows.panel), _style(role, None)
+    panels = _order(rows.panel)
     fig, axes = _panels(len(panels), (_width(len(panels)), 3.6), down=2, sharex=True)
     above, below = axes[:len(panels)], axes[len(panels):]
     for up, down, panel in zip(above, below, panels):
         part = rows[rows.panel == panel]
-        _draw_closeness(up, part, {c: c for c in _CLOSENESS}, colour, 1.)
-        _draw_closeness(down, part, dict(agreement="rmse", base_agreement="base_rmse"), colour, 100.)
+        _draw_closeness(up, part, {c: c for c in _CLOSENESS}, 1.)
+        _draw_closeness(down, part, dict(agreement="rmse", base_agreement="base_rmse"), 100.)
         up.set(title=wrap(panel, 24 if len(panels) > 2 else 36), ylim=(0, None)); down.set_xlabel("timestep k"); down.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
         if down is not below[0]: down.sharey(below[0]); down.tick_params(labelleft=False)
-    below[0].autoscale(axis="y"); above[0].set_ylabel(labels[0]); below[0].set_ylabel(labels[1]); fig.align_ylabels([above[0], below[0]])
-    _legend_above(fig, [Line2D([], [], color=colour if kind == "rmse" else GREY, ls=dash, lw=1.5, label=name) for kind, (name, dash) in _CLOSENESS.items()])
+    below[0].autoscale(axis="y"); above[0].set_ylabel("RMSE"); below[0].set_ylabel("same class (%)"); fig.align_ylabels([above[0], below[0]])
+    _legend_above(fig, [Line2D([], [], color=colour, ls=dash, lw=1.5, label=name) for name, colour, dash in _CLOSENESS.values()])
     return _fix(fig)
 
 # %% ../nbs/11_plots.ipynb #8885096a
 def draws_needed(
     rows: pd.DataFrame, # tidy: series, draws, an image a row
     fixed: int = 100_000, # draws of the fixed test
-    roles: dict = None, # series -> role; "smoothed" unless said otherwise
 ):
     "Draws an image, sorted, on a logarithmic axis, beside those of the fixed test."
     need_columns(rows, ["series", "draws"])
     if not (rows.draws > 0).all(): raise KdnbError("draws must be at least 1 for every image. Leave out the images that were not certified yet.")
-    names = _order(rows.series); looks = _looks(names, {**{s: "smoothed" for s in names}, **(roles or {})})
+    names = _order(rows.series); looks = _looks(names, dict.fromkeys(names, "smoothed"))
     fig, (ax,) = _panels(1, (4.6, 2.5))
     handles = []
     for name, (colour, dash) in looks.items():

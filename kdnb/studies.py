@@ -11,8 +11,9 @@ __all__ = ['ATTACK_NAMES', 'DEFECT_NAMES', 'CCKD', 'VOTES', 'SEED_CCKD', 'ALONE'
            'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params', 'train_students', 'robust_students',
            'robust_pairs', 'robust_attacks', 'check_robust', 'robust_kd', 'answer_cost', 'training_costs',
            'attack_checks', 'validation_lead', 'comparison', 'lead_rows', 'tell_lead', 'averaging_students',
-           'averaging_networks', 'group_of', 'network_mark', 'averaging_measures', 'averaging', 'certificates',
-           'certified_rows', 'compare_certifiers', 'merged_rows', 'broken_within']
+           'averaging_networks', 'group_of', 'network_mark', 'averaging_measures', 'count_draws', 'averaging',
+           'certificates', 'certified_rows', 'certified_lines', 'compare_certifiers', 'merged_rows', 'broken_within',
+           'bound_lines', 'distance_lines', 'closeness_lines', 'time_rows']
 
 # %% ../nbs/13_studies.ipynb #54ca18eb
 import re
@@ -651,7 +652,7 @@ AVERAGING = {  # network -> (group, notebook, its parameters beside the profile'
     "SmoothAdv, noise-free": (BY_VOTE, "gaussian", dict(method="smoothadv-noise-free"), ""),
     "averaged": (AVERAGED, "average", dict(fidelity="softmax"), "base"),
     "averaged, logits": (AVERAGED, "average", dict(fidelity="logits"), "base"),
-    "averaged, noisy images": (AVERAGED, "average", dict(fidelity="softmax", settings=dict(spread=.25)), "base"),
+    "averaged, noisy images": (AVERAGED, "average", dict(fidelity="softmax", spread=True), "base"),  # on images with the noise that is averaged over
     "regression": (AVERAGED, "average", dict(method="regression", fidelity="softmax", timesteps=1), "base"),
     "averaged, of CNI": (AVERAGED, "average", dict(fidelity="softmax"), "CNI"),
     "regression, of Cohen": (AVERAGED, "average", dict(method="regression", fidelity="softmax", timesteps=1), "Cohen"),
@@ -679,13 +680,16 @@ def averaging_networks(
     noisy: list, # the noisy teachers, one a teacher seed
 ) -> dict: # network -> run ids, by seed; the base first
     "Train every network of the study."
-    made = {"base": [plan.call("train", "base", 40, seeds=[s], **settings["base"])[0] for s in plan.seeds]}
-    for name in settings.get("methods", AVERAGING):
+    methods, made = settings.get("methods", list(AVERAGING)), {"base": [plan.call("train", "base", 40, seeds=[s], **settings["base"])[0] for s in plan.seeds]}
+    for name in methods:
         if name not in AVERAGING: raise mistake(nearest(name, AVERAGING, "network", "They are listed in kdnb.studies.AVERAGING."))
+    if "Cohen" not in methods or all(AVERAGING[m][0] == BY_VOTE for m in methods): raise mistake("averaging compares certifiers on Cohen's network, and averaged networks with the others. Name Cohen and at least one averaged network in methods.")
+    for name in methods:
         _, notebook, own, teacher = AVERAGING[name]
         if teacher not in ("", "CNI", *made): raise mistake(f"{name} averages {teacher}, which must come before it in methods. Add {teacher}.")
         params, whom = settings[notebook] | settings.get(own.get("method", ""), {}) | settings.get(f"of {teacher}", {}), noisy if teacher == "CNI" else made.get(teacher)
-        params = params | own | (dict(settings=params.get("settings", {}) | own["settings"]) if "settings" in own else {})
+        spread = dict(settings=params.get("settings", {}) | dict(spread=params.get("sigma", .25))) if "spread" in own else {}
+        params |= {k: v for k, v in own.items() if k != "spread"} | spread
         made[name] = [plan.call(notebook, f"network: {name}", 120, seeds=[s], **params, **(dict(teacher=whom[s % len(whom)]) if whom else {}))[0] for s in plan.seeds]
     return made
 
@@ -693,12 +697,14 @@ def averaging_networks(
 def group_of(
     name: str, # a network of the study
 ) -> str: # BY_VOTE, AVERAGED, OTHERS, or "base"
+    "What kind of network it is."
     return name if name == "base" else AVERAGING.get(name, (OTHERS,))[0]
 
 
 def network_mark(
     name: str, # a network of the study
-) -> str: # its role in figures
+) -> str: # its role in figures, one of `kdnb.plots.ROLES`
+    "How it is drawn."
     return {"base": "control", BY_VOTE: "smoothed", AVERAGED: "student 2", OTHERS: "student"}[group_of(name)]
 
 
@@ -716,19 +722,27 @@ def averaging_measures(
             for notebook, label, own in (("certify", "certificates", certify), ("distances", "distances", distances)):
                 made = plan.call(notebook, f"{label} of {len(part)} networks", 40*len(part), models=[networks[m][s] for m in part], **settings[notebook] | own)
                 for m, id in zip(part, made): found[notebook].setdefault(m, []).append(id)
-    count = {k: settings["count"][k] for k in ("n", "draws")}; one, four, n, parts = settings["count"]["one"], settings["count"]["four"], count["n"], settings["count"]["parts"]
-    model, common = networks["Cohen"][0], count | {k: settings["certify"][k] for k in ("sigma", "alpha") if k in settings["certify"]} | dict(attack_steps=0)
+    return dict(certificates=found["certify"], distances=found["distances"], count=count_draws(plan, settings, networks["Cohen"][0]))
+
+
+def count_draws(
+    plan: Plan, # gets the calls
+    settings: dict, # of the profile: certify, and count (n images, draws, parts, the radii `one` and `four`)
+    model: str, # run id of the network
+) -> dict: # certifier -> run ids of its parts
+    "Certify one network with a fixed number of draws, shared among processes, and sequentially."
+    count = settings["count"]; n, parts = count["n"], count["parts"]
+    common = dict(models=[model], n=n, draws=count["draws"], attack_steps=0) | {k: settings["certify"][k] for k in ("sigma", "alpha") if k in settings["certify"]}
     spans = [dict(start=n * i // parts, stop=n * (i + 1) // parts) for i in range(parts)]
-    certifiers = {"fixed": [plan.call("certify", f"fixed draws, part {i + 1}", 300, models=[model], certifier="cohen", **common, **span)[0] for i, span in enumerate(spans)],
-                  "one radius": plan.call("certify", "one radius", 60, models=[model], radii=one, **common), "four radii": plan.call("certify", "four radii", 90, models=[model], radii=four, **common)}
-    return dict(certificates=found["certify"], distances=found["distances"], count=certifiers)
+    fixed = [plan.call("certify", f"fixed draws, part {i + 1}", 300, certifier="cohen", **common, **span)[0] for i, span in enumerate(spans)]
+    return {"fixed": fixed, "one radius": plan.call("certify", "one radius", 60, radii=count["one"], **common), "four radii": plan.call("certify", "four radii", 90, radii=count["four"], **common)}
 
 
 def averaging(
     plan: Plan, # gets the calls
     settings: dict, # of the profile
 ):
-    "Can one deterministic network be the Gaussian average of another, and what can be proven of it? (seed 004)"
+    "Can one deterministic network be the Gaussian average of another, and what can be proven of it? (Campbell et al., arXiv 2006.06061)"
     settings = settings_for(settings, plan.data)
     noisy, outputs = noisy_teachers(plan, settings["smoothed"])
     networks = averaging_networks(plan, settings, noisy) | averaging_students(plan, settings["others"], outputs)
@@ -744,6 +758,7 @@ PUBLISHED_DISTANCES = {"base": "– ; .709 / .839; .491 / .571", "Cohen": ".087 
 def certificates(
     runs: dict, # network -> finished runs of certify, one a seed
 ) -> dict: # network -> rows of `certify_images`, one table a seed
+    "What was certified."
     from kdnb.certification import read_rows
     return {m: [read_rows(run.folder/"rows.csv") for run in made] for m, made in runs.items()}
 
@@ -751,11 +766,30 @@ def certificates(
 def certified_rows(
     tables: dict, # network -> rows, one table a seed
     radii, # the targets
-): # tidy rows: series, seed, radius, accuracy, kind
+): # tidy rows: series, seed, radius, accuracy
     "Certified accuracy at each target."
     import pandas as pd
     from kdnb.certification import certified_curve
-    return pd.concat([certified_curve(t, radii).assign(series=m, seed=k, kind="certified") for m, ts in tables.items() for k, t in enumerate(ts)], ignore_index=True)
+    return pd.concat([certified_curve(t, radii).assign(series=m, seed=k) for m, ts in tables.items() for k, t in enumerate(ts)], ignore_index=True)
+
+
+def certified_lines(
+    networks: dict, # network -> finished runs that trained it, one a seed
+    certified: dict, # network -> finished runs of certify
+    distances: dict, # network -> finished runs of distances
+    radii, # the targets
+) -> list: # one dict a network, as a reader sees it
+    "What was certified, and at what cost: means over the seeds."
+    from kdnb.certification import radii_table
+    from kdnb.evaluation import pm
+    lines = []
+    for m, runs in networks.items():
+        told, p = [radii_table({m: t}, radii).iloc[0] for t in certificates({m: certified[m]})[m]], runs[0].metrics["params"]
+        broken, attacked = (sum(run.metrics[k] for run in certified[m]) for k in ("broken", "attacked"))
+        right = [run.metrics[k]["n_right"] / run.metrics[k]["n"] for run in distances[m] for k in run.metrics["params"]["attacks"][:1]]
+        lines.append({"network": m, "": group_of(m) if m != "base" else "–", "parameters": f"{runs[0].metrics['parameters']:,}", "epochs": f"{p['timesteps']} x {p['epochs']}" if p.get("timesteps", 1) > 1 else f"{p['epochs']}", "accuracy as it answers": pm(right), **{f"r = {r:g}": pm([t[f"r = {r:g}"] for t in told]) for r in radii},
+                      "ACR, at least": pm([t.ACR for t in told], 3, 1), "abstained": pm([t.abstained for t in told]), "draws an image": f"{sum(t.draws for t in told) / len(told):,.0f}", "broken within its radius": f"{broken} of {attacked}"})
+    return lines
 
 
 def compare_certifiers(
@@ -775,8 +809,8 @@ def compare_certifiers(
 
 def merged_rows(
     runs, # finished runs of certify: parts of one certification
-):
-    "The rows of all parts."
+): # the rows of `certify_images`, every image once
+    "The parts put together; a missing or doubled part is told."
     import tempfile
     from kdnb.certification import merge
     with tempfile.TemporaryDirectory() as folder: return merge([run.folder/"rows.csv" for run in runs], Path(folder)/"rows.csv")
@@ -784,8 +818,66 @@ def merged_rows(
 
 def broken_within(
     certified: dict, # network -> rows of certify, one table a seed
-    found: dict, # network -> list (a seed) of lists of [N] distances, of the same images in the same order
-) -> int: # images that an attack broke nearer than their certified radius
+    found: dict, # network -> list (a seed) of lists (an attack) of [N] distances, of the same images in the same order
+) -> tuple: # (images that an attack broke nearer than their certified radius, images with one)
     "Compare distances with certificates."
     import numpy as np
-    return sum(int((t.correct.astype(bool) & (np.min(ds, axis=0) < t.radius - 1e-9)).sum()) for m in found for t, ds in zip(certified[m], found[m]))
+    pairs = [(t.radius[sure], np.min(ds, axis=0)[sure]) for m in found for t, ds in zip(certified[m], found[m]) for sure in [(t.correct.astype(bool) & (t.radius > 0)).to_numpy()]]
+    return sum(int((d < r - 1e-9).sum()) for r, d in pairs), sum(len(r) for r, _ in pairs)
+
+
+def bound_lines(
+    runs: dict, # network -> finished runs of distances, one a seed
+    averages: dict, # network -> "probabilities", "logits" or "vote": what it is an average of; others are no average
+) -> list: # one dict a network, as a reader sees it
+    "The L-bound of each network and what became of it: means over the seeds."
+    from kdnb.evaluation import pm
+    lines = []
+    for m, made in runs.items():
+        told, kind = [run.metrics["l_bound"] for run in made if "l_bound" in run.metrics], averages.get(m)
+        if not told: lines.append({"network": m, "verdict": "averages logits: no bound" if kind == "logits" else "no average: no bound"}); continue
+        void = [t for t in told if t["void"]]; each = lambda k, digits=3: pm([t[k] for t in told], digits, 1)
+        said = "an average itself, by its draws" if kind == "vote" else f"void in {len(void)} of {len(told)}{': ' + void[0]['said'].removeprefix('void: ') if void else ''}" if void else "not refuted"
+        lines.append({"network": m, "right": each("correct", 0), "median": each("median"), "mean": each("mean"), "median over all": each("median_all"), "gradient, mean": each("gradient_mean", 2), "gradient, median": each("gradient_median", 2), "gradient, largest": f"{max(t['gradient_max'] for t in told):.2f}", "may be": f"{told[0]['limit']:.2f}", "verdict": said})
+    return lines
+
+
+def distance_lines(
+    runs: dict, # network -> finished runs of distances, one a seed
+    attacks, # names of the attacks: pgd, ddn
+) -> list: # one dict a network, as a reader sees it
+    "Distances of adversarial examples: means over the seeds, with what they are counted over."
+    from kdnb.evaluation import pm
+    lines = []
+    for m, made in runs.items():
+        line = {"network": m}
+        for name in attacks:
+            told = [run.metrics[name] for run in made]; each = lambda k, digits=3: pm([t[k] for t in told], digits, 1)
+            line |= {f"{name.upper()}: fooled": f"{each('n_fooled', 0)} of {each('n_right', 0)}"} | {f"{name.upper()}: {said}": each(k) for k, said in (("median", "median"), ("mean", "mean"), ("median_all", "median over all"))}
+        lines.append(line)
+    return lines
+
+
+def closeness_lines(
+    near, # rows of closeness.csv of several runs, with network and seed
+    about: dict, # network -> (what it averages, its parameters, the sigma that its formula reaches)
+) -> list: # one dict a network, as a reader sees it
+    "How close each network is at its last timestep: means over the seeds."
+    from kdnb.evaluation import pm
+    lines = []
+    for m, t in near[near.timestep == near.groupby("network").timestep.transform("max")].groupby("network", sort=False):
+        averages, p, reached = about[m]
+        lines.append({"network": m, "average of": averages, "sigma wanted": f"{p['sigma']:g}", "by the formula": f"{reached:.3g}", "RMSE": pm(t.rmse, 3, 1), "RMSE of what it began with": pm(t.base_rmse, 3, 1), "error of the truth": pm(t.mc_error, 3, 1), "agreement": pm(t.agreement),
+                      "agreement of what it began with": pm(t.base_agreement), "agreement of two halves": pm(t.mc_agreement), "nearest average, sigma": ", ".join(f"{s:.2f}" for s in sorted(set(t.reached)))})
+    return lines
+
+
+def time_rows(
+    networks: dict, # network -> finished runs that trained it
+    certified: dict, # name -> a finished run of certify; names that are no network are kept without a training time
+): # method, n, choose, choose_median, all, all_median, training (seconds, mean over seeds)
+    "How long training, classification and certification took."
+    from kdnb.certification import seconds_table
+    training = {m: sum(run.metrics.get("train_seconds", run.metrics["seconds"]) for run in runs) / len(runs) for m, runs in networks.items()}
+    timed = seconds_table({m: run.folder/"rows.csv" for m, run in certified.items()})
+    return timed.assign(training=timed.method.map(training))
