@@ -53,7 +53,7 @@ class Draws:
             z = self.model(input_noise(self.x.expand(size, -1, -1, -1), self.sigma, "pixel", self.model))
             votes = votes + torch.bincount(z.argmax(1), minlength=z.shape[1])
         votes = votes.cpu().numpy()  # waits for the device
-        if not self.drawn: self.first_seconds = time.perf_counter() - begin
+        if math.isnan(self.first_seconds): self.first_seconds = time.perf_counter() - begin
         self.drawn += n
         return votes
 
@@ -64,7 +64,7 @@ def _clean(self,
 ) -> np.ndarray: # int64 [k], the best first
     "The classes of the image without noise."
     begin = time.perf_counter(); found = self.model(self.x)[0].topk(k).indices.cpu().numpy()
-    self.first_seconds = time.perf_counter() - begin
+    if math.isnan(self.first_seconds): self.first_seconds = time.perf_counter() - begin
     return found
 
 Draws.clean = _clean
@@ -128,6 +128,7 @@ class Cohen:
     n0: int = 100 # draws that choose the class; 0 = the clean image chooses
     n: int = 100_000 # fresh draws that bound its probability
     alpha: float = .001 # the chance of a radius that is too large, at most
+    k = 1 # classes that are chosen
 
     def __post_init__(self): _check(self.sigma, self.n0, self.n, self.alpha)
     @property
@@ -138,7 +139,7 @@ class Cohen:
         label: int, # the true class
     ) -> dict: # predict (class or ABSTAIN), radius, correct, draws
         "Certify one image."
-        chosen = choose(draw, self.n0)
+        chosen = choose(draw, self.n0, self.k)
         p = lower_bound(draw(self.n)[chosen].sum(), self.n, self.alpha)
         sure = p >= .5
         return dict(predict=int(chosen[0]) if sure else ABSTAIN, radius=float(radius_of(p, self.sigma)) if sure else 0., correct=bool(sure and label in chosen), draws=self.n0 + self.n)
@@ -277,11 +278,6 @@ class ReleasedTopK(Cohen):
     "The rule of the released HeatSmoothing code: a bound for the votes of a set of k classes. It is no certificate that the label stays in the set."
     k: int = 5 # classes in the set
 
-    def __call__(self, draw, label: int) -> dict: # as of `Cohen`
-        set_of = choose(draw, self.n0, self.k)
-        p = lower_bound(draw(self.n)[set_of].sum(), self.n, self.alpha); sure = p >= .5
-        return dict(predict=int(set_of[0]) if sure else ABSTAIN, radius=float(radius_of(p, self.sigma)) if sure else 0., correct=bool(sure and label in set_of), draws=self.n0 + self.n)
-
 # %% ../nbs/09_certification.ipynb #7fa333c0
 COLUMNS = ("idx", "id", "label", "predict", "radius", "correct", "draws")  # idx: place in the data set; predict: ABSTAIN where nothing is certain
 
@@ -326,7 +322,7 @@ def _resume(path: Path, about: dict) -> pd.DataFrame: # the rows that are there 
     note = _beside(path, ".json")
     _whole_lines(path); _whole_lines(_beside(path, ".seconds.csv"))
     if not path.exists() or not path.stat().st_size:
-        save_json(note, about); path.write_text(",".join(COLUMNS) + "\n"); _beside(path, ".seconds.csv").write_text("idx,choose,all\n")
+        save_json(note, about); _beside(path, ".seconds.csv").write_text("idx,choose,all\n"); path.write_text(",".join(COLUMNS) + "\n")
     old = load_json(note)
     differ = [k for k in sorted({*old, *about}) if old.get(k) != about.get(k)]
     if differ: raise KdnbError(f"{path} was made with another {', '.join(differ)}. Go on with the same, name another file, or delete {path.name} and {note.name}.")
@@ -482,7 +478,8 @@ def is_right(
     if one_of(criterion, CRITERIA, "criterion") == "smoothed": return monte_carlo(model, x, draws, sigma, batch_size=batch_size, label="smoothed criterion").predict("votes") == y
     base, k = freeze(model, probe=x[:2]), 1 if criterion == "top1" else 5
     z = torch.cat([base(some) for some in x.split(batch_size)])
-    return (z.topk(min(k, z.shape[1]), dim=1).indices == y[:, None]).any(1)
+    if k >= z.shape[1]: raise KdnbError(f"{z.shape[1]} classes: everything is among the {k} best. Use the criterion top1.")
+    return (z.topk(k, dim=1).indices == y[:, None]).any(1)
 
 
 def top_k_margin(
