@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['NAMED_ATTACKS', 'interval', 'paired_difference', 'mcnemar', 'differences', 'best_mixture', 'at_same_clean',
-           'repeat_errors', 'repeat_errors_by_batch', 'Target', 'survivors', 'evaluate', 'strong_attack', 'transfer',
-           'mimicry', 'step_curve', 'fgsm_curve', 'triptychs', 'check_outputs', 'check_gradient', 'check_unchanged',
-           'check_order', 'check_results', 'fixed', 'noise_matters', 'sanity_checks', 'verdict', 'need_columns',
-           'summarise', 'pm', 'spread', 'md_table', 'save_table']
+           'repeat_errors', 'repeat_errors_by_batch', 'Target', 'survivors', 'evaluate', 'attack_rows', 'strong_attack',
+           'gradient_attacks', 'evaluate_model', 'transfer', 'mimicry', 'step_curve', 'attack_strength', 'fgsm_curve',
+           'triptychs', 'check_outputs', 'check_gradient', 'check_unchanged', 'check_batch', 'check_order',
+           'check_results', 'fixed', 'noise_matters', 'sanity_checks', 'verdict', 'need_columns', 'summarise', 'pm',
+           'spread', 'md_table', 'save_table']
 
 # %% ../nbs/10_evaluation.ipynb #95b22949
-import copy, itertools
+import copy, itertools, time
 from functools import partial
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,12 @@ from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 from statsmodels.stats.proportion import proportion_confint
 from torch import nn
 
-from .attacks import LOSSES, correct, freeze, in_batches, input_gradient, pgd
-from .core import KdnbError, atomic_path, in_eval, one_of, progress, set_seed
+from .attacks import LOSSES, autoattack, correct, freeze, in_batches, input_gradient, pgd, square
+from .core import KdnbError, atomic_path, count_cost, in_eval, one_of, progress, set_seed
 from .data import Images
 from .losses import bound_terms
 from .noise import is_noisy, noise_off
-from .smoothing import monte_carlo, one_draw, vote
+from .smoothing import Smoothed, monte_carlo, one_draw, vote
 
 # %% ../nbs/10_evaluation.ipynb #130eb3fd
 def interval(
@@ -190,24 +191,32 @@ def evaluate(
     sigma: float = 0., # std of the input noise of that vote
     unit: str = "pixel", # sigma's unit
     rules: tuple = ("votes",), # how draws become one answer: all rules read the same draws
-    last: tuple = None, # (name, fn): a costly attack, tried only on images that survived all others
+    last: dict = None, # as attacks: costly ones, each tried only on images that survived all before it
     seed: int = 0, # each attack and each vote has random numbers of its own
-) -> dict: # rule -> {"clean" and each attack -> bool [N]: which images are right}
+) -> tuple: # (rule -> {"clean" and each attack -> bool [N]: which images are right}, tidy costs: attack, tried (images), forward, backward (passes of an image), seconds; scoring included)
     "Score a model on clean and attacked images. A random model is scored by a fresh vote, after the attack has ended."
-    x, y, results = images.floats(), images.labels, {rule: {} for rule in rules}
-    def score(name, x_adv):
-        set_seed(seed, "vote", name)
-        tally = monte_carlo(model, x_adv, draws if sigma > 0 or is_noisy(model) else 1, sigma, unit, label=f"votes on {name}")
-        for rule in rules: results[rule][name] = (tally.predict(rule) == y).cpu()
-    for name, attack in {"clean": lambda model, x, y: x, **attacks}.items():
-        set_seed(seed, "attack", name); score(name, attack(model, x, y))
-    if last:
-        (name, attack), x_adv = last, x.clone()
-        alive = torch.stack([survivors(r) for r in results.values()]).any(0).to(x.device)
-        set_seed(seed, "attack", name)
-        if alive.any(): x_adv[alive] = attack(model, x[alive], y[alive])
-        score(name, x_adv)
-    return results
+    x, y, results, costs, last = images.floats(), images.labels, {rule: {} for rule in rules}, [], last or {}
+    for name, attack in {"clean": lambda model, x, y: x, **attacks, **last}.items():
+        begun, tried = time.perf_counter(), torch.ones(len(y), dtype=torch.bool, device=y.device)
+        if name in last: tried = torch.stack([survivors(r) for r in results.values()]).any(0).to(y.device)
+        with count_cost(model) as cost:
+            set_seed(seed, "attack", name); x_adv = x.clone()
+            if tried.any(): x_adv[tried] = attack(model, x[tried], y[tried])
+            set_seed(seed, "vote", name); tally = monte_carlo(model, x_adv, draws if sigma > 0 or is_noisy(model) else 1, sigma, unit, label=f"votes on {name}")
+            for rule in rules: results[rule][name] = (tally.predict(rule) == y).cpu()
+        costs.append(dict(attack=name, tried=int(tried.sum()), forward=cost.forward, backward=cost.backward, seconds=time.perf_counter() - begun))
+    return results, pd.DataFrame(costs)
+
+
+def attack_rows(
+    right: dict, # attack -> bool [N], of `evaluate`
+    costs: pd.DataFrame, # of `evaluate`
+) -> pd.DataFrame: # tidy: attack, n, right, accuracy, low, high (95 % interval), tried, forward, backward, seconds; the last row, "every attack", has the images that survive all
+    "What each attack left, and what it cost."
+    rows = pd.DataFrame([dict(attack=name, n=len(v), right=int(v.sum()), accuracy=v.double().mean().item(), **dict(zip(("low", "high"), interval(int(v.sum()), len(v)))))
+                         for name, v in {**right, "every attack": survivors(right)}.items()])
+    whole = dict(attack="every attack", tried=len(survivors(right)), **{k: costs[k].sum() for k in ("forward", "backward", "seconds")})
+    return rows.merge(pd.concat([costs, pd.DataFrame([whole])]), on="attack")
 
 
 def strong_attack(
@@ -217,24 +226,76 @@ def strong_attack(
     eps: float, # linf radius
     steps: int = 100, # 100 or more for a noisy model
     restarts: int = 1, # independent random starts
-    draws: int = 16, # noise draws a step (EOT), for a noisy model
+    draws: int = 16, # noise draws a step (EOT), for a random model
+    sigma: float = 0., # std of the input noise under which the model answers
     loss: str = "ce", # "ce" or "margin"
     label: str = "strong attack", # for the progress bar
 ) -> torch.Tensor: # x_adv like x
-    "PGD that is meant to be believed: on a noisy model the mean softmax of fresh draws (its last iterate: no lucky draw counts), on another one the best iterate."
-    noise = dict(draws=draws, keep="last") if is_noisy(model) else dict(keep="best")
+    "PGD that is meant to be believed: on a random model the mean softmax of fresh draws (its last iterate: no lucky draw counts), on another one the best iterate."
+    noise = dict(draws=draws, sigma=sigma, keep="last") if sigma > 0 or is_noisy(model) else dict(keep="best")
     return in_batches(pgd, model, x, y, 250, label, eps=eps, steps=steps, restarts=restarts, loss=loss, average="softmax", **noise)
 
 
-def _named(model, x, y, eps, label, **kw): return in_batches(pgd, model, x, y, 250, label, eps=eps, step_size=eps / 4, **kw)
+def _named(model, x, y, eps, label, **kw): return in_batches(pgd, model, x, y, 250, label, **dict(eps=eps, step_size=eps / 4) | kw)
+
 
 NAMED_ATTACKS = {  # name -> (model, x, y, eps) -> x_adv: the attacks of the papers' tables, each step a quarter of the radius (2/255 of 8/255); weaker than the strong ones
-    "pgd-20": partial(_named, label="PGD-20", steps=20),                                      # Goldblum et al., arXiv 1905.09747
+    "fgsm": partial(_named, label="FGSM", steps=1, step_size=2., random_start=False),         # Goodfellow et al., arXiv 1412.6572: one step to the border
     "bim-20": partial(_named, label="BIM-20", steps=20, random_start=False),                  # Kurakin et al., arXiv 1607.02533
+    "pgd-20": partial(_named, label="PGD-20", steps=20),                                      # Goldblum et al., arXiv 1905.09747
+    "pgd-50": partial(_named, label="PGD-50", steps=50),                                      # the same for longer
     "cw-30": partial(_named, label="CW-30", steps=30, loss="margin"),                         # the margin loss of arXiv 1608.04644, linf
 }
 
-# %% ../nbs/10_evaluation.ipynb #f04a1a07
+# %% ../nbs/10_evaluation.ipynb #33a425ad
+def gradient_attacks(
+    random: bool, # does the model answer at random?
+    eps: float, # linf radius
+    steps: int = 50, # of the strong attacks
+    restarts: int = 2, # of the strong attacks
+    eot: int = 16, # noise draws a step, for a random model
+    sigma: float = 0., # std of the input noise under which it answers
+    also: tuple = tuple(NAMED_ATTACKS), # names of further attacks
+    pgd_step: float = None, # step of PGD-10; None: a quarter of the radius
+) -> dict: # name -> (model, x, y) -> x_adv
+    "PGD-10 from the image itself with one draw a step, those of `also`, and PGD with restarts, on the cross-entropy (`strong`) and on the margin."
+    for name in also: one_of(name, NAMED_ATTACKS, "attack")
+    noise, strong = dict(draws=eot, average="softmax", sigma=sigma) if random else {}, partial(strong_attack, eps=eps, steps=steps, restarts=restarts, draws=eot, sigma=sigma)
+    return {"pgd-10": partial(_named, eps=eps, label="PGD-10", steps=10, step_size=pgd_step or eps / 4, random_start=False, **(dict(sigma=sigma) if random else {})),
+            **{name: partial(NAMED_ATTACKS[name], eps=eps, **noise) for name in also}, "strong": strong, "margin": partial(strong, loss="margin", label="strong attack, margin loss")}
+
+
+def _auto(model, x, y, eps, random, sigma, most):
+    "AutoAttack on the first images of those given."
+    made, some = x.clone(), slice(0, most)
+    victim = Smoothed(model, 1, sigma) if sigma > 0 else model
+    made[some] = autoattack(victim, x[some], y[some], eps, **(dict(version="rand", draws=20) if random else {}))
+    return made
+
+
+def evaluate_model(
+    model: nn.Module, # deterministic, noisy, or `Smoothed`; left as it was
+    images: Images, # what to classify, on the model's device
+    eps: float, # linf radius, in the pixel range [0,1]
+    draws: int = 100, # draws in the vote that scores a random model
+    sigma: float = 0., # std of the input noise under which the model answers by vote
+    eot: int = 16, # noise draws a step of the strong attacks
+    inputs: dict = None, # source -> fn(model, x, y) -> images made for another model
+    queries: int = 500, # of Square, an image; 0 leaves it out
+    query_draws: int = 32, # draws in the votes that Square queries
+    auto: int = None, # AutoAttack on so many of the images that survived; None: on all; 0 leaves it out
+    rules: tuple = ("votes",), # as in `evaluate`
+    seed: int = 0, # as in `evaluate`
+    **options, # for `gradient_attacks`: steps, restarts, also, pgd_step
+) -> tuple: # as `evaluate`: rule -> attack -> bool [N], and costs; `attack_rows` makes a table of them
+    "Every attack that a model of its kind should withstand, weakest first."
+    random = sigma > 0 or is_noisy(model)
+    attacks = gradient_attacks(random, eps, eot=eot, sigma=sigma, **options) | {f"transfer from {source}": make for source, make in (inputs or {}).items()}
+    decide = (lambda x: monte_carlo(model, x, query_draws, sigma).scores("votes")) if random else model
+    last = ({"square": lambda m, x, y: square(decide, x, y, eps, queries)} if queries else {}) | ({"autoattack": partial(_auto, eps=eps, random=random, sigma=sigma, most=auto)} if auto != 0 else {})
+    return evaluate(model, images, attacks, draws, sigma, rules=rules, last=last, seed=seed)
+
+# %% ../nbs/10_evaluation.ipynb #96f53788
 def _targets(
     targets: dict, # name -> Target or model
 ) -> dict: # name -> Target
@@ -250,7 +311,7 @@ def transfer(
     right = {(source, name): target.correct(x, y) for name, target in _targets(targets).items() for source, x in inputs.items()}
     return pd.DataFrame([dict(source=s, target=t, n=len(v), accuracy=v.double().mean().item()) for (s, t), v in right.items()]), right
 
-# %% ../nbs/10_evaluation.ipynb #ec533fd6
+# %% ../nbs/10_evaluation.ipynb #d73013d3
 def mimicry(
     student, # `Target` (or a model, asked once)
     teacher, # the same
@@ -265,7 +326,7 @@ def mimicry(
         rows.append(dict(images=name, n=len(y), agreement=1 - disagreement, student_error=(s != y.cpu()).double().mean().item(), teacher_error=teacher_error, disagreement=disagreement))
     return pd.DataFrame(rows)
 
-# %% ../nbs/10_evaluation.ipynb #716f1592
+# %% ../nbs/10_evaluation.ipynb #92520f6e
 def step_curve(
     source: nn.Module, # the model that is attacked
     targets: dict, # name -> `Target` (or a model, asked once)
@@ -291,7 +352,31 @@ def step_curve(
                      for kind, v in (("instantaneous", right), ("cumulative", alive))]
     return pd.DataFrame(rows)
 
-# %% ../nbs/10_evaluation.ipynb #f7090360
+# %% ../nbs/10_evaluation.ipynb #7bd14378
+def attack_strength(
+    model: nn.Module, # left as it was
+    x, # images [N,C,H,W]: 50 to 100 do
+    y, # labels [N]
+    eps: float, # the radius of the evaluation
+    steps: int = 50, # its steps
+    eot: int = 16, # its noise draws a step
+    draws: int = 100, # draws in the vote that scores a random model
+    sigma: float = 0., # std of its input noise
+    seed: int = 0, # the same for every point
+) -> pd.DataFrame: # tidy: kind (steps, eps, draws), value, n, accuracy, used (is it the evaluation's own setting?)
+    "Accuracy against steps, radius and, of a random model, noise draws a gradient."
+    target = Target(model, draws, sigma)
+    points = [("steps", v) for v in sorted({0, 1, 2, 5, 10, 20, steps, 2 * steps})] + [("eps", eps * f) for f in (0, .25, .5, .75, 1, 1.5, 2, 3, 4)]
+    points += [("draws", v) for v in sorted({1, 4, eot, 4 * eot})] if target.random else []
+    own, rows = dict(steps=steps, eps=eps, draws=eot), []
+    with progress(len(points), "how strong is the attack") as bar:
+        for kind, value in points:
+            set_seed(seed, "strength")
+            x_adv = strong_attack(model, x, y, **own | {kind: value}, sigma=sigma) if value else x
+            rows.append(dict(kind=kind, value=value, n=len(x), accuracy=target.correct(x_adv, y).double().mean().item(), used=value == own[kind])); bar.update()
+    return pd.DataFrame(rows)
+
+# %% ../nbs/10_evaluation.ipynb #7d87be7d
 def _step_to(x, sign, eps): return (x + eps*sign).clamp(0, 1)
 
 
@@ -320,7 +405,7 @@ def fgsm_curve(
             bar.update(len(x))
     return {key: torch.cat(parts) for key, parts in found.items()}
 
-# %% ../nbs/10_evaluation.ipynb #4f1ed4f4
+# %% ../nbs/10_evaluation.ipynb #ac13c0af
 def triptychs(
     model: nn.Module, # without noise; left as it was
     x: torch.Tensor, # a few images [N,C,H,W] in [0,1]
@@ -336,7 +421,7 @@ def triptychs(
     found = dict(x=x, sign=sign, x_adv=x_adv, p=p, predicted=predicted, p_adv=p_adv, predicted_adv=predicted_adv)
     return {name: v.cpu() for name, v in found.items()}
 
-# %% ../nbs/10_evaluation.ipynb #367e3327
+# %% ../nbs/10_evaluation.ipynb #70841a3c
 def _row(check, passed, said): return dict(check=check, passed=None if passed is None else bool(passed), said=said)
 
 
@@ -355,7 +440,7 @@ def check_outputs(
                (True, True): "two forward passes differ, as they should with noise on", (True, False): "two forward passes agree: the noise is off"}
     return [_row("outputs", finite and not probabilities, said), _row("repeats", differ == random, repeats[random, differ])]
 
-# %% ../nbs/10_evaluation.ipynb #e64ca283
+# %% ../nbs/10_evaluation.ipynb #54f5181b
 def check_gradient(
     model: nn.Module, # left as it was
     x, # images [N,C,H,W]
@@ -372,7 +457,7 @@ def check_gradient(
     said = f"{bad} of {len(x)} images have a gradient that is not finite" if bad else f"{zero} of {len(x)} images have a gradient of exactly zero"
     return [_row("gradient", not bad and zero <= .01*len(x), said)]
 
-# %% ../nbs/10_evaluation.ipynb #9a568409
+# %% ../nbs/10_evaluation.ipynb #12e08ed9
 def check_unchanged(
     model: nn.Module, # not touched: a copy is
     attack, # fn(model, x, y) -> x_adv
@@ -388,7 +473,22 @@ def check_unchanged(
     said = [f"{flags} modules were left in another mode"] * bool(flags) + [f"changed: {', '.join(moved[:3])}"] * bool(moved)
     return [_row("unchanged", not said, "; ".join(said) or "flags, buffers and parameters are as before")]
 
-# %% ../nbs/10_evaluation.ipynb #70841a3c
+# %% ../nbs/10_evaluation.ipynb #f850c6da
+def check_batch(
+    model: nn.Module, # left as it was
+    x, # images [N,C,H,W], at least 2
+) -> list: # two rows
+    "Every part is in evaluation mode when it should be, and an image's logits do not depend on its batch."
+    half = len(x) // 2
+    with torch.no_grad(), in_eval(model), noise_off(model):
+        whole = model(x).float(); training = [name or "the model" for name, m in model.named_modules() if m.training]
+        random = is_noisy(model) or not torch.allclose(whole, model(x).float(), atol=1e-4 * max(1., whole.abs().max().item()))
+        parts = torch.cat([model(x[:half]), model(x[half:])]).float()
+    moved = int(((parts - whole).abs() > 1e-3 * whole.abs().max().clamp(min=1)).any(1).sum())
+    said = "this model draws its own noise, so batches cannot be compared" if random else f"{moved} of {len(x)} images have other logits in another batch" if moved else "logits do not depend on the batch"
+    return [_row("mode", not training, f"in training mode during evaluation: {', '.join(training[:3])}" if training else "all parts are in evaluation mode"), _row("batch", None if random else not moved, said)]
+
+# %% ../nbs/10_evaluation.ipynb #dfc0d245
 def _rise(
     weak, # bool [N]: right under the weaker attack
     strong, # bool [N]: right under the stronger one
@@ -411,7 +511,7 @@ def check_order(
     curve = ", ".join(f"{k} {v.double().mean():.1%}" for k, v in rows.items())
     return [_row(name, not rises, "; ".join([said for _, said in sorted(rises)[-1:]] + [curve]))]
 
-# %% ../nbs/10_evaluation.ipynb #54f5181b
+# %% ../nbs/10_evaluation.ipynb #cef6dd74
 def check_results(
     clean, # bool [N]: right without attack
     white_box, # bool [N]: right under the model's own gradient attack
@@ -426,7 +526,7 @@ def check_results(
     if square is not None: rows += check_order("square", {"Square": square, "the gradient attack": torch.as_tensor(white_box)[:len(square)]}, False)
     return rows if transferred else rows + check_order("white-box", {"clean": clean, "white-box": white_box}, random)
 
-# %% ../nbs/10_evaluation.ipynb #12e08ed9
+# %% ../nbs/10_evaluation.ipynb #2834e3dc
 def fixed(
     attack, # fn(model, x, y, eps=, steps=) -> x_adv
     eps: float, # fixed
@@ -453,7 +553,7 @@ def noise_matters(
     off, on = int(right.sum()), int(noisy_right.sum())
     return _row("noise off", None, f"{off} of {len(x)} images are right with the noise switched off, {on} with it on: {means}")
 
-# %% ../nbs/10_evaluation.ipynb #004fd500
+# %% ../nbs/10_evaluation.ipynb #72cdce9f
 def sanity_checks(
     model: nn.Module, # the model whose number is to be believed; left as it was
     x, # a few images [N,C,H,W]: 50 to 100 do
@@ -473,17 +573,18 @@ def sanity_checks(
     def right(eps, steps): return target.correct(attack(target.model, x, y, eps=eps, steps=steps), y)
     clean, full = target.correct(x, y), right(eps, steps)
     few = sorted({1, max(1, steps//4), steps})
-    rows = check_outputs(model, x, is_noisy(model) if random is None else random) + check_gradient(model, x, y)
+    rows = check_outputs(model, x, is_noisy(model) if random is None else random) + check_batch(model, x) + check_gradient(model, x, y)
     rows += check_unchanged(model, fixed(attack, eps, 1), x[:8], y[:8])
     by_steps = {f"{k} step{'s' * (k > 1)}": full if k == steps else right(eps, k) for k in few}
     rows += check_order("more steps", {"0 steps": clean, **by_steps}, target.random)
     rows += check_order("larger eps", {f"{e*255:.3g}/255": full if e == eps else right(e, steps) for e in (eps/4, eps/2, eps, 2*eps)}, target.random)
     far = right(.5, max(steps, 20))
     rows += [_row("a large eps", not far.any(), f"{int(far.sum())} of {len(x)} images are right within eps = .5")]
-    if is_noisy(model): rows += [noise_matters(model, x, y, fixed(attack, eps, steps), full)]
+    with noise_off(model): silent = not is_noisy(model)
+    if is_noisy(model) and silent: rows += [noise_matters(model, x, y, fixed(attack, eps, steps), full)]
     return pd.DataFrame(rows + (check_results(**results, random=target.random) if results else []))
 
-# %% ../nbs/10_evaluation.ipynb #e58687d0
+# %% ../nbs/10_evaluation.ipynb #3438ccdb
 def verdict(
     rows, # of `sanity_checks`
 ) -> str: # one sentence
@@ -492,7 +593,7 @@ def verdict(
     if failed.empty: return f"All {int(rows.passed.notna().sum())} sanity checks passed."
     return "Failed sanity checks: " + "; ".join(f"{r.check} ({r.said})" for r in failed.itertuples()) + "."
 
-# %% ../nbs/10_evaluation.ipynb #07549615
+# %% ../nbs/10_evaluation.ipynb #9bf246ef
 def need_columns(
     rows: pd.DataFrame, # a table
     columns, # what it must have
@@ -523,7 +624,7 @@ def pm(
     if values.empty: return "–"
     return f"{values.mean():.{digits}f}" + (f" ± {values.std():.{digits}f}" if len(values) > 1 else "")
 
-# %% ../nbs/10_evaluation.ipynb #35353a44
+# %% ../nbs/10_evaluation.ipynb #7e37f729
 def spread(
     rows: pd.DataFrame, # tidy rows, one a seed
     index, # column or columns that name a line
@@ -541,7 +642,7 @@ def spread(
     wide.columns.name = None
     return lines.merge(wide, on=index, how="left").fillna("–").reset_index(drop=True)
 
-# %% ../nbs/10_evaluation.ipynb #72cdce9f
+# %% ../nbs/10_evaluation.ipynb #94d75b8c
 def _cell(value) -> str:
     "A cell to read: text as it is, nothing as a dash, floats to four digits."
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)): return "–"

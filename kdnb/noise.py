@@ -192,9 +192,9 @@ def _sources(model): return [m for m in model.modules() if isinstance(m, Noise)]
 
 def is_noisy(
     model: nn.Module,
-) -> bool: # False also when all its noise is switched off
-    "Whether two forward passes of `model` may differ by injected noise."
-    return any(source.on for source in _sources(model))
+) -> bool: # False also when all its injected noise is switched off
+    "Whether two forward passes of `model` may differ: by injected noise, or because a part of it says `draws_noise = True`, as a user's own noisy module should."
+    return any(source.on for source in _sources(model)) or any(getattr(m, "draws_noise", False) is True for m in model.modules())
 
 
 def set_noise(
@@ -262,6 +262,9 @@ def load_model(
     return model.eval(), head.get("info", {})
 
 # %% ../nbs/03_noise.ipynb #a0b45180
+def _started_in() -> Path: return Path(os.environ.get("KDNB_STARTED_IN") or Path.cwd())  # the command says where it was typed: notebooks run elsewhere
+
+
 def _brief(e):
     "What an exception says, in one short line."
     return " ".join(f"{type(e).__name__}: {e}".split()).rstrip(".:")[:160]
@@ -292,7 +295,7 @@ def _user_function(where, name):
     try: module = _import(where)
     except (Exception, SystemExit) as e:
         if isinstance(e, ModuleNotFoundError) and f"{where}.".startswith(f"{e.name}."):
-            raise KdnbError(f"there is no module {where!r} in {Path.cwd()} or on Python's path. Start kdnb in the folder that holds it, or name the file: <file>.py:{name}.") from None
+            raise KdnbError(f"there is no module {where!r} in {_started_in()} or on Python's path. Start kdnb in the folder that holds it, or name the file: <file>.py:{name}.") from None
         raise KdnbError(f"{where} cannot be imported ({_brief(e)}). It must run without errors when Python imports it.") from e
     if not callable(function := getattr(module, name, None)): raise KdnbError(f"{where} has no function {name!r}. Name one that returns a torch.nn.Module.")
     return function
@@ -300,9 +303,9 @@ def _user_function(where, name):
 
 def _user_model(where, name):
     "What the user's function returns. This runs the user's code."
-    file = where.endswith(".py")
+    file = where.endswith(".py"); where = str(_started_in()/where) if file else where
     if file and not Path(where).is_file(): raise KdnbError(f"{where} does not exist. Name a Python file: <file>.py:<function>.")
-    with _importing_from(Path(where).resolve().parent if file else Path.cwd()):
+    with _importing_from(Path(where).resolve().parent if file else _started_in()):
         function = _user_function(where, name)
         try: model = function()
         except (Exception, SystemExit) as e: raise KdnbError(f"{where}:{name} fails ({_brief(e)}). It is called without arguments and must return a torch.nn.Module.") from e
@@ -355,7 +358,7 @@ def open_model(
 ) -> nn.Module: # in evaluation mode; images [N,C,H,W] in [0,1] -> logits [N,n_classes]
     "Open a network that the user brings, or say in one line why not. `<module>:<function>` is the user's own code: it is imported and called, and may do whatever Python may."
     source = str(source); where, _, name = source.rpartition(":")
-    if source.endswith(".safetensors"): return load_model(source)[0]
+    if source.endswith(".safetensors"): return load_model(_started_in()/source)[0]
     with torch.random.fork_rng(devices=[]):  # as in `load_model`
         if source.startswith("robustbench:"): return _robustbench_model(*_zoo_parts(source), root, download).eval()
         if name.isidentifier() and (where.endswith(".py") or all(part.isidentifier() for part in where.split("."))): return _user_model(where, name).eval()

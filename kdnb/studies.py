@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['ATTACK_NAMES', 'DEFECT_NAMES', 'CCKD', 'VOTES', 'SEED_CCKD', 'ALONE', 'ROBUST_TEACHER', 'SMOOTHED_TEACHER', 'ROBUST',
            'PAIR_METHODS', 'PUBLISHED_ROBUST', 'BY_VOTE', 'AVERAGED', 'OTHERS', 'AVERAGING', 'PUBLISHED_CERTIFIED',
-           'PUBLISHED_DISTANCES', 'read_csvs', 'history_rows', 'read_attacks', 'pair_up', 'training_curves',
+           'PUBLISHED_DISTANCES', 'ONE_DRAW', 'SMOOTHED', 'ROBUST_ONE', 'OF_SMOOTHED', 'OF_ROBUST', 'OF_CLEAN',
+           'NOBODY', 'read_csvs', 'history_rows', 'read_attacks', 'attack_view', 'pair_up', 'training_curves',
            'teacher_mark', 'Report', 'committed', 'findings', 'write_readme', 'ladder_defects', 'student_settings',
-           'noisy_teachers', 'smoothed_kd', 'settings_for', 'from_votes', 'cckd', 'read_fgsm', 'repeat_rows',
-           'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params', 'train_students', 'robust_students',
-           'robust_pairs', 'robust_attacks', 'check_robust', 'robust_kd', 'answer_cost', 'training_costs',
-           'attack_checks', 'validation_lead', 'comparison', 'lead_rows', 'tell_lead', 'averaging_students',
-           'averaging_networks', 'group_of', 'network_mark', 'averaging_measures', 'count_draws', 'averaging',
-           'certificates', 'certified_rows', 'certified_lines', 'compare_certifiers', 'merged_rows', 'broken_within',
-           'bound_lines', 'distance_lines', 'closeness_lines', 'time_rows']
+           'noisy_teachers', 'smoothed_students', 'smoothed_kd', 'settings_for', 'from_votes', 'cckd_networks', 'cckd',
+           'read_fgsm', 'repeat_rows', 'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params',
+           'train_students', 'robust_students', 'robust_pairs', 'robust_attacks', 'check_robust', 'robust_networks',
+           'robust_kd', 'answer_cost', 'training_costs', 'attack_checks', 'validation_lead', 'comparison', 'lead_rows',
+           'tell_lead', 'averaging_students', 'averaging_networks', 'group_of', 'network_mark', 'averaging_measures',
+           'count_draws', 'averaging', 'certificates', 'certified_rows', 'certified_lines', 'compare_certifiers',
+           'merged_rows', 'broken_within', 'bound_lines', 'distance_lines', 'closeness_lines', 'time_rows',
+           'leaderboard_models', 'deployed', 'leaderboard', 'surviving', 'board_rows', 'board_lines', 'tell_board']
 
 # %% ../nbs/13_studies.ipynb #54ca18eb
 import re
@@ -64,6 +66,17 @@ def read_attacks(
     return pd.DataFrame(rows), {k: np.stack(v) for k, v in right.items()}
 
 
+def attack_view(
+    rows, # of `attack_rows`
+) -> list: # a DataFrame, as a reader sees it
+    "What each attack left, and what it cost."
+    names = ATTACK_NAMES | {"fgsm": "FGSM", "pgd-50": "PGD-50", "margin": "strong attack, margin loss", "square": "Square", "autoattack": "AutoAttack"}
+    named = rows.attack.map(lambda a: names.get(a, a))
+    per = lambda column: (rows[column] / rows.tried.clip(lower=1)).map("{:,.0f}".format)
+    return rows.assign(attack=named, accuracy=(100 * rows.accuracy).map("{:.1f}".format), interval=[f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(rows.low, rows.high)], forward=per("forward"), backward=per("backward"), seconds=rows.seconds.map("{:.1f}".format))[
+        ["attack", "accuracy", "interval", "n", "tried", "forward", "backward", "seconds"]].rename(columns=dict(forward="passes an image", backward="gradients an image"))
+
+
 def pair_up(
     students: dict, # method -> bool [runs, n]
     teachers, # bool [teacher runs, n]
@@ -103,7 +116,7 @@ def teacher_mark(
 # %% ../nbs/13_studies.ipynb #bca111b5
 class Report:
     "The tables and figures of a report: shown at once, kept for the end."
-    def __init__(self): self.tables, self.figures = {}, {}  # name -> (tidy rows, caption, what a reader sees); name -> figure
+    def __init__(self): self.tables, self.figures, self.pages = {}, {}, {}  # name -> (tidy rows, caption, what a reader sees); name -> figure; name -> Markdown
 
     def show(self,
         name: str, # of the files, without ending
@@ -126,14 +139,24 @@ class Report:
         self.figures[name] = figure
         display(figure)
 
+    def page(self,
+        name: str, # of the file, without ending
+        text: str, # Markdown
+    ):
+        "Keep a page of text, and show it."
+        from IPython.display import Markdown, display
+        self.pages[name] = text
+        display(Markdown(text))
+
     def save(self,
         folder, # an existing one
     ):
-        "Write all tables and figures."
+        "Write all tables, figures and pages."
         from kdnb.evaluation import save_table
         from kdnb.plots import save_figure
         for name, (rows, caption, view) in self.tables.items(): save_table(rows, folder, name, caption, view)
         for name, figure in self.figures.items(): save_figure(figure, Path(folder)/name)
+        for name, text in self.pages.items(): (Path(folder)/f"{name}.md").write_text(text, encoding="utf-8", newline="\n")
 
     def keep(self,
         name: str, # the report notebook: the study's name
@@ -223,6 +246,20 @@ def noisy_teachers(
     return teachers, outputs
 
 
+def smoothed_students(
+    plan: Plan, # gets the calls
+    students: dict, # method -> parameters of distil, of `student_settings`
+    outputs: list, # of the noisy teachers
+) -> dict: # method -> run ids, by seed
+    "Train the students, those of one teacher in one call."
+    taught, trained = {k: [s for s in plan.seeds if s % len(outputs) == k] for k in range(len(outputs))}, {}
+    for method, params in students.items():
+        made = {}
+        for k, seeds in taught.items(): made |= dict(zip(seeds, plan.call("distil", f"student: {method}", 50*len(seeds), outputs=outputs[k], seeds=seeds, **params))) if seeds else {}
+        trained[method] = [made[s] for s in plan.seeds]
+    return trained
+
+
 def smoothed_kd(
     plan: Plan, # gets the calls
     settings: dict, # of the profile
@@ -230,11 +267,7 @@ def smoothed_kd(
     "Can one deterministic student inherit a smoothed teacher's robustness? (seeds 000 and 001)"
     teachers, outputs = noisy_teachers(plan, settings)
     taught = {k: [s for s in plan.seeds if s % len(teachers) == k] for k in range(len(teachers))}
-    students = {}  # method -> run ids, by seed
-    for method, params in student_settings(settings).items():
-        made = {}
-        for k, seeds in taught.items(): made |= dict(zip(seeds, plan.call("distil", f"student: {method}", 50*len(seeds), outputs=outputs[k], seeds=seeds, **params)))
-        students[method] = [made[s] for s in plan.seeds]
+    students = smoothed_students(plan, student_settings(settings), outputs)
     sources = {k: [teachers[k], students["none"][seeds[0]], students["votes"][seeds[0]]] for k, seeds in taught.items()}
     attacks = {"teacher": [plan.call("attack", "attacks on the teacher", 60, models=[t], sources=sources[k], **settings["attack"], **settings["attack_teacher"])[0] for k, t in enumerate(teachers)]}
     for part in (list(students)[:4], list(students)[4:7], list(students)[7:]):  # distilled, controls, ladder
@@ -285,12 +318,11 @@ def from_votes(
     return dict(teachers=teachers, students=students, attacks=attacks)
 
 
-def cckd(
+def cckd_networks(
     plan: Plan, # gets the calls
-    settings: dict, # of the profile
-):
-    "Does weighting by the teacher's confidence help a student? (seed 002)"
-    settings = settings_for(settings, plan.data)
+    settings: dict, # of the profile, for this data set
+) -> tuple: # (teachers, their logits: run ids, by seed; students: method -> run ids, by seed)
+    "Train clean teachers and their students."
     recipe, ask = settings["recipe"], settings.get("ask", False)
     teachers = [plan.call("train", "teacher", 60, seeds=[s], noise="none", steps=0, **recipe, **settings["teacher"])[0] for s in plan.seeds]
     outputs = [plan.call("teacher-outputs", "teacher's logits", 15, teachers=[t], draws=1)[0] for t in teachers]
@@ -298,6 +330,16 @@ def cckd(
     for method, params in CCKD.items():
         asked = dict(ask=ask) if "loss" in params else {}
         students[method] = [plan.call("distil", f"student: {method}", 60, outputs=o, seeds=[s], adversarial=False, **recipe, **settings["student"] | {"targets": "logits"} | asked | params)[0] for s, o in zip(plan.seeds, outputs)]
+    return teachers, outputs, students
+
+
+def cckd(
+    plan: Plan, # gets the calls
+    settings: dict, # of the profile
+):
+    "Does weighting by the teacher's confidence help a student? (seed 002)"
+    settings = settings_for(settings, plan.data)
+    teachers, outputs, students = cckd_networks(plan, settings)
     models = {"teacher": teachers, **students}
     tried = [plan.call("fgsm", f"FGSM, seed {s}", 10*len(models), models=[ids[s] for ids in models.values()], **settings["fgsm"]) for s in plan.seeds]
     attacks = {m: [ids[k] for ids in tried] for k, m in enumerate(models)}
@@ -505,13 +547,11 @@ def check_robust(
     if not {"PGD-AT", "ARD"} <= {*methods}: raise mistake("robust-kd needs the students PGD-AT and ARD: everybody is tried with their images. Add them to methods.")
 
 
-def robust_kd(
+def robust_networks(
     plan: Plan, # gets the calls
-    settings: dict, # of the profile
-):
-    "Does robustness pass from a robust teacher to a student? (Goldblum et al., arXiv 1905.09747)"
-    settings = settings_for(settings, plan.data)
-    check_robust(settings)
+    settings: dict, # of the profile, for this data set
+) -> tuple: # (robust teachers: model -> run ids; the smoothed one's run ids; students, pairs: name -> run ids, by seed)
+    "Train teachers and students."
     own = settings["teacher"]["model"]
     guides = {m: [plan.call("robust", "robust teacher", 400, seeds=[s], **settings["teacher"] | dict(model=m))[0] for s in settings["teacher_seeds"][:len(plan.seeds)]] for m in [own, *settings.get("pairs", {}).get("teachers", [])]}
     noisy, outputs = noisy_teachers(plan, settings["smoothed"])
@@ -519,7 +559,18 @@ def robust_kd(
     robust, smoothed = ({s: ids[s % len(ids)] for s in plan.seeds} for ids in (guides[own], noisy))
     whom = {ALONE: {s: {} for s in plan.seeds}, ROBUST_TEACHER: {s: dict(teacher=robust[s], outputs=said[s % len(said)], targets="logits") for s in plan.seeds},
             SMOOTHED_TEACHER: {s: dict(outputs=outputs[s % len(outputs)], draws=settings["smoothed"]["asked_draws"]) for s in plan.seeds}}
-    students, pairs = robust_students(plan, settings, whom), robust_pairs(plan, settings, guides)
+    return guides, noisy, robust_students(plan, settings, whom), robust_pairs(plan, settings, guides)
+
+
+def robust_kd(
+    plan: Plan, # gets the calls
+    settings: dict, # of the profile
+):
+    "Does robustness pass from a robust teacher to a student? (Goldblum et al., arXiv 1905.09747)"
+    settings = settings_for(settings, plan.data)
+    check_robust(settings)
+    guides, noisy, students, pairs = robust_networks(plan, settings)
+    own = settings["teacher"]["model"]; robust, smoothed = ({s: ids[s % len(ids)] for s in plan.seeds} for ids in (guides[own], noisy))
     sources = {s: [robust[s], students["PGD-AT"][s], students["ARD"][s]] for s in plan.seeds}
     attacks = robust_attacks(plan, settings, students | pairs, sources)
     tried = {"robust teacher": (guides[own], dict(sanity=settings["attack_teacher"]["sanity"])), "smoothed teacher": (noisy, settings["attack_teacher"])} | {f"teacher {m}": (ids, {}) for m, ids in guides.items() if m != own}
@@ -881,3 +932,161 @@ def time_rows(
     training = {m: sum(run.metrics.get("train_seconds", run.metrics["seconds"]) for run in runs) / len(runs) for m, runs in networks.items()}
     timed = seconds_table({m: run.folder/"rows.csv" for m, run in certified.items()})
     return timed.assign(training=timed.method.map(training))
+
+# %% ../nbs/13_studies.ipynb #eda27244
+ONE_DRAW, SMOOTHED, ROBUST_ONE = "noisy teacher, one draw", "smoothed teacher", "robust teacher"
+OF_SMOOTHED, OF_ROBUST, OF_CLEAN, NOBODY = "student of the smoothed teacher", "student of the robust teacher", "student of a clean teacher", "no teacher"
+_GROUPS = {ALONE: NOBODY, ROBUST_TEACHER: OF_ROBUST, SMOOTHED_TEACHER: OF_SMOOTHED}  # robust-kd's words, and the leaderboard's
+_UNTAUGHT = ("none", "label-smoothing", "shuffled", "student alone", "teacher", "adversarial training", "base")  # of other studies; shuffled outputs teach nothing of an image
+
+
+def _chosen(settings: dict, study: str, made: dict) -> dict: # of what a study makes, what the leaderboard names; all if it names nothing
+    names = settings["studies"][study] or list(made)
+    for name in names:
+        if name not in made: raise mistake(nearest(name, made, f"model of {study}"))
+    return {name: made[name] for name in names}
+
+
+def _of_smoothed(plan, settings, own): # teachers and students of smoothed-kd
+    teachers, outputs = noisy_teachers(plan, own)
+    found = {ONE_DRAW: (ONE_DRAW, teachers), SMOOTHED: (SMOOTHED, teachers)}
+    return found | {m: (NOBODY if m in _UNTAUGHT else OF_SMOOTHED, ids) for m, ids in smoothed_students(plan, _chosen(settings, "smoothed-kd", student_settings(own)), outputs).items()}
+
+
+def _of_cckd(plan, settings, own): # clean teachers and students of cckd
+    teachers, _, students = cckd_networks(plan, own)
+    return {m: (NOBODY if m in _UNTAUGHT else OF_CLEAN, ids) for m, ids in _chosen(settings, "cckd", {"teacher": teachers} | students).items()}
+
+
+def _of_robust(plan, settings, own): # robust teachers and students of robust-kd
+    own = own | dict(methods=list(_chosen(settings, "robust-kd", {m: m for m in own.get("methods", ROBUST)})))
+    guides, _, students, pairs = robust_networks(plan, own)
+    found = {ROBUST_ONE if m == own["teacher"]["model"] else f"robust teacher, {m}": (ROBUST_ONE, ids) for m, ids in guides.items()}
+    return found | {m: (_GROUPS[ROBUST[m][0]], ids) for m, ids in students.items()} | {m: (NOBODY if "< none" in m else OF_ROBUST, ids) for m, ids in pairs.items()}
+
+
+def _of_averaging(plan, settings, own): # what votes under noise and what was averaged, of averaging
+    own = own | dict(methods=[m for m in _chosen(settings, "averaging", {m: m for m in ["base", *own.get("methods", AVERAGING)]}) if m != "base"])
+    noisy, _ = noisy_teachers(plan, own["smoothed"])
+    return {m: (NOBODY if m == "base" else group_of(m), ids) for m, ids in averaging_networks(plan, own, noisy).items()}
+
+# %% ../nbs/13_studies.ipynb #86481062
+def leaderboard_models(
+    plan: Plan, # gets the calls
+    settings: dict, # of the profile: `studies` (study -> names of its models, or null for all)
+) -> dict: # name -> (study, group, run ids by seed)
+    "Train every model, as its study does; one that two studies share stands once."
+    from kdnb.study import load_profile
+    profile, found, seen = load_profile(plan.profile), {}, set()
+    for study, make in {"smoothed-kd": _of_smoothed, "cckd": _of_cckd, "robust-kd": _of_robust, "averaging": _of_averaging}.items():
+        if study not in settings["studies"]: continue
+        for name, (group, ids) in make(plan, settings, settings_for(profile[study], plan.data)).items():
+            if (key := (group == ONE_DRAW, tuple(ids))) in seen: continue
+            seen.add(key); found[f"{name} ({study})" if name in found else name] = (study, group, ids)
+    return found
+
+
+def deployed(
+    group: str, # of a model
+    settings: dict, # of the profile: attack, certify; teacher and voters say what differs for models that answer by vote
+) -> tuple: # parameters of attack, of cross, of certify
+    "How a model of a group answers, and so how it is attacked and certified."
+    attack, certify = settings["attack"], settings["certify"]
+    if group == ONE_DRAW: attack = attack | settings["teacher"] | dict(draws=1)
+    elif group == SMOOTHED: attack, certify = attack | settings["teacher"], certify | dict(n0=100, batch_size=100)
+    elif group == BY_VOTE: attack, certify = attack | settings["voters"] | dict(sigma=certify["sigma"]), certify | dict(n0=100)
+    else: certify = certify | dict(n0=0)
+    return attack, {k: attack[k] for k in ("draws", "sigma") if k in attack}, certify
+
+
+def leaderboard(
+    plan: Plan, # gets the calls
+    settings: dict, # of the profile
+):
+    "Is there a deterministic student at or above the smoothed teacher?"
+    settings = settings_for(settings, plan.data)
+    models = leaderboard_models(plan, settings)
+    made = {what: {m: [] for m in models} for what in ("attacks", "crosses", "certificates")}
+    def each(notebook, what, s, of, **more): # one call for a few models that answer alike
+        for group in dict.fromkeys(g for _, g, _ in models.values()):
+            names = [m for m, (_, g, ids) in models.items() if g == group and s < len(ids) and not (group == ONE_DRAW and what == "certificates")]
+            for i in range(0, len(names), settings["batch"]):
+                some = names[i:i+settings["batch"]]; params = deployed(group, settings)[of]
+                for m, id in zip(some, plan.call(notebook, f"{what}: {len(some)} x {group}", settings["seconds"][what] * len(some), models=[models[m][2][s] for m in some], **params | more)): made[what][m].append(id)
+    for s in plan.seeds: each("attack", "attacks", s, 0, keep=True)
+    for s in plan.seeds:
+        sources = [ids[min(s, len(ids) - 1)] for m, ids in made["attacks"].items() if models[m][1] != ONE_DRAW]
+        each("cross", "crosses", s, 1, attacks=list(dict.fromkeys(sources)))
+        each("certify", "certificates", s, 2)
+    plan.report("leaderboard", made | dict(models={m: dict(study=study, group=group, runs=ids) for m, (study, group, ids) in models.items()}))
+
+STUDIES["leaderboard"] = leaderboard
+
+# %% ../nbs/13_studies.ipynb #955294f1
+def surviving(
+    attack, # a finished run of attack
+    cross=None, # the run of cross on the same model, if there is one
+) -> dict: # clean, white-box, transfer, every attack: bool [n]
+    "Which images survive."
+    import numpy as np
+    from kdnb.core import load_tensors
+    from kdnb.evaluation import survivors
+    own = {k.removeprefix("votes/"): v.bool() for k, v in load_tensors(attack.folder/"right.safetensors")[0].items() if k.startswith("votes/")}
+    others = {k: v.bool() for k, v in load_tensors(cross.folder/"right.safetensors")[0].items() if k != "ids"} if cross else {}
+    clean = own["clean"]; white, moved = survivors(own), survivors({"clean": clean, **others})
+    return {k: np.asarray(v) for k, v in dict(clean=clean, white_box=white, transfer=moved, every=white & moved).items()}
+
+
+def board_rows(
+    models: dict, # name -> dict(study, group, runs), of the report's `made`
+    attacks: dict, # name -> finished runs of attack, by seed
+    crosses: dict, # name -> finished runs of cross
+    certificates: dict, # name -> finished runs of certify
+    radius: float, # l2, at which certified accuracy is told
+): # (tidy rows: name, seed, study, group, clean, white_box, transfer, robust, certified, parameters, passes, seconds (an image); name -> bool [seeds, n]: which survive all)
+    "Every model, seed by seed."
+    import numpy as np
+    import pandas as pd
+    from kdnb.certification import certified_accuracy, read_rows
+    rows, alive = [], {}
+    for m, about in models.items():
+        for k, run in enumerate(attacks[m]):
+            found, told, p = surviving(run, crosses[m][k]), pd.read_csv(run.folder/"attacks.csv"), run.metrics["params"]
+            proven = certified_accuracy(read_rows(certificates[m][k].folder/"rows.csv"), radius) if certificates[m] else None
+            rows.append(dict(name=m, seed=k, study=about["study"], group=about["group"], clean=found["clean"].mean(), white_box=found["white_box"].mean(), transfer=found["transfer"].mean(), robust=found["every"].mean(), certified=proven,
+                             parameters=run.metrics["parameters"], passes=p["draws"] if run.metrics["random"] else 1, seconds=told.seconds[0] / told.n[0]))
+            alive.setdefault(m, []).append(found["every"])
+    return pd.DataFrame(rows), {m: np.stack(v) for m, v in alive.items()}
+
+
+def board_lines(
+    rows, # of `board_rows`
+    radius: float, # as there
+) -> list: # one dict a model, as a reader sees it, the most robust first
+    "The leaderboard: means over the seeds."
+    from kdnb.evaluation import pm
+    order = rows.groupby("name", sort=False).robust.mean().sort_values(ascending=False, kind="stable").index
+    lines = []
+    for place, m in enumerate(order, 1):
+        t = rows[rows.name == m]; first = t.iloc[0]
+        lines.append({"": place, "model": m, "what it is": first.group, "study": first.study, "survives every attack": pm(t.robust), "clean": pm(t.clean), "white-box alone": pm(t.white_box), f"certified, l2 {radius:g}": pm(t.certified),
+                      "parameters": f"{first.parameters:,}", "passes an image": f"{first.passes:,}", "ms an image": f"{1000 * t.seconds.mean():.2f}"})
+    return lines
+
+
+def tell_board(
+    rows, # of `board_rows`
+    alive: dict, # of `board_rows`
+) -> str: # a paragraph
+    "The question, answered by the table: deterministic students beside the smoothed teacher."
+    import numpy as np
+    from kdnb.evaluation import paired_difference, pm
+    students = [m for m in alive if rows[rows.name == m].group.iloc[0] in (OF_SMOOTHED, OF_ROBUST, OF_CLEAN)]
+    if SMOOTHED not in alive or not students: return "The smoothed teacher or its students are not on this board, so the question is left open here."
+    pair = {m: paired_difference(alive[m], np.stack([alive[SMOOTHED][k % len(alive[SMOOTHED])] for k in range(len(alive[m]))])) for m in students}
+    above, below = [m for m, d in pair.items() if d["low"] > 0], [m for m, d in pair.items() if d["high"] < 0]
+    best, cost, level = max(students, key=lambda m: rows[rows.name == m].robust.mean()), int(rows[rows.name == SMOOTHED].passes.iloc[0]), len(students) - len(above) - len(below)
+    alone = [m for m in alive if rows[rows.name == m].group.iloc[0] == NOBODY]; top = max(alone, key=lambda m: rows[rows.name == m].robust.mean()) if alone else None
+    of = lambda m: pm(rows[rows.name == m].robust)
+    return (f"The smoothed teacher keeps {of(SMOOTHED)} % of the images under every attack with {cost} passes an image. Of {len(students)} deterministic students, which answer in one pass, {len(above)} keep more (the paired 95 % interval excludes zero), {level} cannot be told from it and {len(below)} keep fewer; "
+            f"the most robust, {best}, keeps {of(best)} %: {_interval(type('d', (), pair[best]))} (it is the best of {len(students)} on these very images, so it is flattered)." + (f" The most robust network without any teacher, {top}, keeps {of(top)} %." if top else ""))

@@ -12,7 +12,7 @@ __all__ = ['TYPES', 'MACHINERY', 'ID', 'PROFILES', 'STUDIES', 'ONE_THREAD', 'mis
            'urgency', 'time_left', 'clock', 'Board', 'bar', 'doing', 'head', 'show', 'follow_driver', 'stop',
            'write_plan', 'planned_calls', 'job_command', 'run_call', 'alone_in', 'snakemake_command', 'drive',
            'published_files', 'publish', 'pictures_of', 'check_plan', 'default_jobs', 'show_path', 'plain_table',
-           'summary', 'reproduce', 'data_of', 'teacher_of', 'model_of', 'save_rows']
+           'summary', 'reproduce', 'data_of', 'teacher_of', 'model_of', 'network_and_data', 'save_rows']
 
 # %% ../nbs/12_study.ipynb #2ee9761b
 import ast, contextlib, difflib, fcntl, functools, hashlib, importlib.metadata, io, json, math, os, platform, re, resource, shutil, signal, subprocess, sys, tempfile, textwrap, threading, time, tokenize
@@ -1158,7 +1158,29 @@ def model_of(
     from kdnb.noise import load_model
     return fast_layout(load_model(run.folder/"model.safetensors")[0]).to(device).eval()
 
-# %% ../nbs/12_study.ipynb #d9d69bff
+# %% ../nbs/12_study.ipynb #22fa316d
+def network_and_data(
+    model: str, # a run's id, or a network that the user brings, as `open_model` names it
+    runs: str = "", # folder of the runs
+    root: str = "data", # folder of the downloaded data sets
+    device="cpu", # where the network shall live
+    data: str = "", # the data set of a network that is no run
+    download: bool = False, # may data and weights be fetched?
+) -> tuple: # (the network, in evaluation mode; `Splits`)
+    "A model to look at, and images it should know."
+    import torch
+    from kdnb.data import load_data
+    from kdnb.noise import open_model
+    if ID.fullmatch(model): run = find_run(runs, model); return model_of(run, device), data_of(run, root)
+    if not data: raise mistake(f"{model} is no run, so its data set is not known. Give data: a name or a folder.")
+    net, splits = open_model(model, root, download).to(device), load_data(data, root, download)
+    try:
+        with torch.no_grad(): z = net(splits.test.floats(slice(0, 2)).to(device))
+    except RuntimeError as e: raise mistake(f"{model} cannot take {data}'s images of shape {splits.shape}: {str(e).splitlines()[0]}. Give other data, or another network.") from None
+    if tuple(getattr(z, "shape", ())) != (2, splits.n_classes): raise mistake(f"{model} answers two images of {data} with {tuple(z.shape) if hasattr(z, 'shape') else type(z).__name__}, not with logits (2, {splits.n_classes}). Give a network that knows its {splits.n_classes} classes.")
+    return net, splits
+
+# %% ../nbs/12_study.ipynb #4fa6c286
 def save_rows(
     rows, # a DataFrame
     path, # a .csv file
