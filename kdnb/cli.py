@@ -238,6 +238,6 @@ def main(
         print(f"kdnb: {e}", file=sys.stderr)
         return 2
 
-# %% ../nbs/14_cli.ipynb #54c2c5db
+# %% ../nbs/14_cli.ipynb #a9faaf89
 #| eval: false
 if __name__ == "__main__": sys.exit(main())

@@ -110,6 +110,7 @@ class Cost:
     def __init__(self): self.forward, self.backward = 0, 0
     def __deepcopy__(self, memo): return self  # a copy of a counted model is counted too, on the same account
     def _hook(self, module, args, output):
+        if not isinstance(output, torch.Tensor): return  # torch.fx traces the model: nothing is computed
         n = output.shape[0]
         self.forward += n
         if output.requires_grad:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROLES', 'GREY', 'SMALL', 'theme', 'part', 'curves_by_epoch', 'curves_by_eps', 'triptych_grid', 'step_panels',
            'heatmap', 'ladder', 'trade_off', 'frontier', 'question', 'bound_bars', 'certified_curves', 'survival',
-           'distance_curves', 'closeness_curves', 'draws_needed', 'save_figure']
+           'distance_curves', 'closeness_curves', 'draws_needed', 'cost_plot', 'strength_curves', 'save_figure']
 
 # %% ../nbs/11_plots.ipynb #e85f2273
 from pathlib import Path
@@ -22,7 +22,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from scipy.optimize import isotonic_regression
 
-from .core import KdnbError, atomic_path
+from .core import KdnbError, atomic_path, one_of
 from .evaluation import need_columns, summarise
 
 # %% ../nbs/11_plots.ipynb #43da8f21
@@ -34,6 +34,9 @@ ROLES = {  # role -> (colour, marker)
     "control": ("#029e73", "^"),   # no teacher, or one that says nothing
     "released": ("#cc78bc", "X"),  # as the released code does it
     "published": ("#595959", "*"), # what somebody else reported
+    "robust": ("#1a1a1a", "p"),    # another teacher: adversarially trained, without noise
+    "votes": ("#c09a00", "v"),     # no teacher, but many draws of its own
+    "averaged": ("#8c0800", ">"),  # noise averaged into one network
 }
 GREY, SMALL = "#595959", 9  # of marked lines; the small font size, in points
 _RC = {"font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "xtick.labelsize": SMALL,
@@ -777,6 +780,224 @@ def draws_needed(
     return _fix(fig)
 
 # %% ../nbs/11_plots.ipynb #76571fe3
+def _swarm(
+    heights, # of the points [n]
+    gap: float, # least distance between two, in the unit of the heights
+) -> np.ndarray: # where they stand sideways, the middle at 0 [n]
+    "Spread points sideways, from the top: each as near to the middle as there is room, on the left if the right is as near."
+    heights = np.asarray(heights, dtype=float); across, done = np.zeros(len(heights)), []
+    for i in np.argsort(-heights, kind="stable"):
+        near = [(across[j], heights[j] - heights[i]) for j in done if abs(heights[j] - heights[i]) < gap]
+        beside = [x + side*np.sqrt(gap**2 - up**2) for x, up in near for side in (-1, 1)]
+        free = [at for at in (0., *beside) if all(np.hypot(x - at, up) > gap*(1 - 1e-9) for x, up in near)]
+        across[i] = min(free, key=lambda at: (round(abs(at), 6), at)); done.append(i)
+    return across - (across.max() + across.min())/2 if len(across) else across
+
+# %% ../nbs/11_plots.ipynb #d1f4131d
+_GROUPS = {"noisy teacher": "teacher", "smoothed teacher": "smoothed", "robust teacher": "robust", "answers by vote": "votes", "student of a smoothed teacher": "student",
+           "student of a robust teacher": "student 2", "no teacher": "control", "averaged": "averaged"}  # the groups of `cost_plot` -> role
+_TEACHERS = {"teacher", "smoothed", "robust"}  # roles
+_LEAST = 8.  # between the middles of two points of a swarm, in points
+
+
+def _side_by_side(
+    groups, # of each point [n]
+    heights, # of each point, in points [n]
+    width: float, # of the column, in points
+) -> np.ndarray: # where the points stand, in points from the column's left edge [n]
+    "A swarm each group, with equal room between them; squeezed where they are too wide."
+    groups, at = np.asarray(groups), np.zeros(len(groups))
+    members = [groups == g for g in _order(groups)]
+    for m in members: at[m] = _swarm(np.asarray(heights)[m], _LEAST)
+    wide = np.array([np.ptp(at[m]) + _LEAST for m in members])
+    squeeze = min(1, .95*width/wide.sum()); room = (width - squeeze*wide.sum()) / (len(members) + 1)
+    for i, m in enumerate(members): at[m] = (i + 1)*room + squeeze*(wide[:i].sum() + wide[i]/2 + at[m])
+    return at
+
+
+def _pass_axis(
+    ax, # gets limits, ticks and the column
+    passes, # of the models
+) -> tuple: # (share of the axis that the column at 1 takes, function passes -> place on the axis, from 0 to 1)
+    "A logarithmic axis on which the value 1 is as wide as a column."
+    most = max(passes)
+    column = 1. if most == 1 else .62 if 1 in set(passes) else .04
+    place = lambda n: np.where(np.asarray(n) == 1, column/2, column + (.95 - column)*np.log(n)/np.log(max(most, 2)))
+    powers = 10**np.arange(1, 10)
+    ticks = [n for n in _order((1, *powers[powers < .6*most], most)) if n > 1 or 1 in set(passes)]
+    between = [k*p for p in (1, *powers) for k in range(2, 10) if k*p < most and most > 1]
+    ax.set(xlim=(0, 1), xlabel="forward passes an image"); ax.xaxis.set_ticks(place(ticks), [f"{n:g}" for n in ticks]); ax.xaxis.set_ticks(place(between), minor=True)
+    if column > .04: ax.axvspan(0, column, color=".965", lw=0, zorder=.5)
+    ax.grid(False, axis="x")
+    return column, place
+
+# %% ../nbs/11_plots.ipynb #931533cc
+def _named_models(
+    means, # of `cost_plot`: group, name, mean
+    roles: dict, # group -> role
+) -> pd.Series: # bool: the most robust of each group, and all teachers
+    teacher = means.group.map(lambda g: roles[g] in _TEACHERS)
+    return teacher | means.index.isin(means.groupby("group", sort=False)["mean"].idxmax())
+
+
+def _in_two(text) -> str: # a long text in two lines, about as long
+    words = text.split(" ")
+    if len(text) < 17 or len(words) == 1: return text
+    lines = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words))]
+    return "\n".join(min(lines, key=lambda two: max(map(len, two))))
+
+
+def _least_covered(
+    text, # an annotation at (0, y), its offset in points
+    ax,
+    span: tuple, # from where to where it may lie on the x axis
+    taken: np.ndarray, # boxes of what is drawn, in pixels [n, 4]
+):
+    "Slide a text along its line, above or below it, to where it covers least, from the right."
+    (left, right), size = (ax.transData.transform((x, 0))[0] for x in span), text.get_window_extent().size
+    y, k = ax.transData.transform((0, text.xy[1]))[1], ax.figure.dpi/72
+    def covered(at, up):
+        bottom = y + (2*k if up else -2*k - size[1]); box = (at, bottom, at + size[0], bottom + size[1])
+        return sum(_overlap(box, b) for b in taken)
+    at, up = min(((at, up) for up in (True, False) for at in np.linspace(max(left, right - size[0]), left, 40)), key=lambda p: round(covered(*p), 3))
+    text.xy = (ax.transData.inverted().transform((at, 0))[0], text.xy[1]); text.set(position=(0, 2 if up else -2), va="bottom" if up else "top")
+
+
+def _legend_in_rows(
+    fig,
+    handles: list, # of the legend
+):
+    "A legend above, in as many columns as the figure is wide."
+    for columns in range(len(handles), 0, -1):
+        legend = fig.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.4, handletextpad=.3, borderaxespad=.2)
+        if columns == 1 or legend.get_window_extent().width < .98*fig.bbox.width: return
+        legend.remove()
+
+# %% ../nbs/11_plots.ipynb #b0ff910f
+def _spread(
+    ax, # its limits are final
+    means, # of `cost_plot`: group, passes, mean
+    place, # of `_pass_axis`
+    column: float, # of `_pass_axis`
+) -> np.ndarray: # the place on the x axis of each point
+    box, k = ax.get_window_extent(), ax.figure.dpi/72
+    heights = ax.transData.transform(np.stack([np.zeros(len(means)), means["mean"]], 1))[:, 1]/k
+    across = place(means.passes).astype(float); wide = box.width/k
+    for n in set(means.passes):
+        m = (means.passes == n).to_numpy()
+        across[m] = _side_by_side(means.group[m], heights[m], column*wide)/wide if n == 1 else across[m] + _swarm(heights[m], _LEAST)/wide
+    return across
+
+
+def _draw_models(ax, means, looks, roles) -> tuple: # (points, bars, how far each point reaches), for `_place_names`
+    named, points, bars, reach = _named_models(means, roles), [], [], []
+    for p, say in zip(means.itertuples(), named):
+        colour, marker = looks[p.group]; size = 8.5 if roles[p.group] in _TEACHERS else 6.5
+        ax.plot([p.at, p.at], [p.mean - p.std, p.mean + p.std], color=colour, lw=.8, alpha=.4, zorder=1.8, solid_capstyle="butt")
+        ax.plot(p.at, p.mean, marker, color=colour, ms=size, mec="w", mew=.4, zorder=3)
+        points.append((p.at, p.mean, _in_two(f"{p.name} {p.mean:.1f}") if say else "", to_hex(.85*np.array(to_rgb(colour)))))
+        bars += [(p.at, p.mean - p.std, p.at, p.mean + p.std)]*2; reach.append(size/2)
+    return points, bars, reach
+
+
+def _draw_reference(ax, means, best, colour, column, points, reach) -> list: # boxes of what is drawn and written, in data units
+    "The line at the best reference model, its name, and what stands above it in the column."
+    p, k = means.loc[best], ax.figure.dpi/72
+    ax.axhline(p["mean"], color=colour, lw=1, ls=(0, (4, 2)), zorder=1.6)
+    name = p.group if p["name"] == p.group else f"{p.group}:\n{p['name']}"
+    said = [ax.annotate(f"{name} {p['mean']:.1f}", (0, p["mean"]), (0, 0), textcoords="offset points", color=colour, fontsize=SMALL)]
+    taken = np.array([np.concatenate([q - r*k, q + r*k]) for q, r in ((ax.transData.transform(p[:2]), r) for p, r in zip(points, reach))])
+    _least_covered(said[0], ax, (column if column < 1 else 0, .99), taken)
+    if 1 in set(means.passes) and p.passes > 1:
+        ax.fill_between([0, column], p["mean"], ax.get_ylim()[1], color=colour, alpha=.09, lw=0, zorder=.6)
+        said.append(ax.annotate(f"at least as robust as the {p.group},\nfor 1/{p.passes:g} of its passes", (column/2, 1), (0, -4), xycoords=("data", "axes fraction"), textcoords="offset points",
+                                va="top", ha="center", color=colour, fontsize=SMALL, style="italic"))
+    boxes = [ax.transData.inverted().transform(t.get_window_extent()).ravel() for t in said]
+    return [tuple(b) for b in boxes] + [(x, p["mean"], x + .02, p["mean"]) for x in np.linspace(0, .98, 50)]
+
+# %% ../nbs/11_plots.ipynb #c8ad7ae8
+def cost_plot(
+    rows: pd.DataFrame, # tidy: name, group, passes (forward passes an image, at least 1), robust (fraction that survives every attack); one row a seed
+    roles: dict = None, # group -> role, for groups that are not in `_GROUPS`
+    reference: str = "smoothed teacher", # the group whose best model is the dashed line; no line where it is not in the table
+):
+    "Forward passes an image against robust accuracy: mean over seeds, with a thin bar of one std; the best of each group and all teachers are named."
+    need_columns(rows, ["name", "group", "passes", "robust"])
+    if not (rows.passes >= 1).all(): raise KdnbError("passes must be at least 1 for every model. Give the forward passes an image: 1 for a deterministic model, the draws of a smoothed one.")
+    done, roles = rows.dropna(subset=["robust"]), _GROUPS | (roles or {})
+    if not len(done): raise KdnbError("no model has a robust accuracy yet. Give one finished row or more.")
+    means = summarise(done.assign(robust=100*done.robust.astype(float)), ["group", "name", "passes"], "robust").fillna({"std": 0.})
+    looks = {g: _style(g, roles) for g in _order(means.group)}
+    fig, (ax,) = _panels(1, (7, 4))
+    low, high = (means["mean"] - means["std"]).min(), (means["mean"] + means["std"]).max(); room = max(high - low, 2.)
+    ax.set(ylim=(low - .08*room, high + .26*room), ylabel="robust accuracy (%)"); ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))
+    column, place = _pass_axis(ax, means.passes)
+    _legend_in_rows(fig, [Line2D([], [], ls="", marker=marker, color=c, ms=6, label=g) for g, (c, marker) in looks.items()])
+    _fix(fig)
+    means["at"] = _spread(ax, means, place, column)
+    points, bars, reach = _draw_models(ax, means, looks, roles)
+    if (means.group == reference).any():
+        best = means["mean"].where(means.group == reference).idxmax()
+        points[best] = (*points[best][:2], "", points[best][3])  # the line has its name
+        bars += _draw_reference(ax, means, best, looks[reference][0], column, points, reach)
+    _place_names(ax, points, bars, reach, strict=True)
+    return fig
+
+# %% ../nbs/11_plots.ipynb #8962385e
+_STRENGTH = {"steps": "attack steps", "eps": "ε (pixel range [0, 1])", "draws": "EOT draws"}  # kind -> name of the x axis
+
+
+def _even_ticks(
+    ax, # its layout need not be final
+    values, # what stands at 0, 1, 2, ...
+):
+    "A tick at each value, from the last one on only as many labels as there is room for."
+    ax.figure.draw_without_rendering()
+    points = ax.get_window_extent().width / ax.figure.dpi * 72
+    step, left, labels = points / max(1, 1.12*(len(values) - 1)), np.inf, []  # the margins take 12 %
+    for i, value in reversed(list(enumerate(values))):
+        half = .32*SMALL*len(f"{value:g}") + 1  # half a label
+        fits = i*step + half < left; labels.append(f"{value:g}" if fits else "")
+        if fits: left = i*step - half
+    ax.set_xticks(range(len(values)), labels[::-1])
+
+
+def _draw_strength(ax, part, kind, looks):
+    "The curves of one panel, its x axis, and a line at what was used."
+    values = np.unique(part.value); place = (lambda v: v) if kind == "eps" else (lambda v: np.searchsorted(values, v))
+    for series, group in part.groupby("series", sort=False):
+        colour, marker = looks[series]
+        _mean_and_band(ax, group.assign(at=place(group.value)).groupby("at").accuracy, colour, lw=1.3, marker=marker, ms=4.5, mec="w", mew=.4)
+    used = np.unique(part.value[part.used == True]) if "used" in part else []
+    for i, value in enumerate(used):
+        ax.axvline(place(value), color=GREY, lw=.8, zorder=1.5)
+        if i == 0: ax.annotate("used", (place(value), 1), (0, 2), xycoords=ax.get_xaxis_transform(), textcoords="offset points", ha="center", va="bottom", fontsize=SMALL, color=GREY)
+    n = sorted({int(k) for k in part.n}); ax.margins(x=.06)
+    ax.set_xlabel(f"{_STRENGTH[kind]}\n({n[0]}{f'–{n[-1]}' if len(n) > 1 else ''} images)")
+    if kind == "eps": ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
+    else: _even_ticks(ax, values)
+
+# %% ../nbs/11_plots.ipynb #dbd0e372
+def strength_curves(
+    rows: pd.DataFrame, # tidy: kind ("steps", "eps" or "draws"), value, series (a model), n (images), accuracy; one row a seed; optionally used (True: what the evaluation used)
+    roles: dict = None, # series -> role
+    chance: float = None, # accuracy of a guess, a thin line
+):
+    "One panel each kind, as they first appear, sharing the y axis; mean and std over seeds."
+    need_columns(rows, ["kind", "value", "series", "n", "accuracy"])
+    kinds = [one_of(kind, _STRENGTH, "kind") for kind in _order(rows.kind)]
+    looks = _pointed(_order(rows.series), roles)
+    fig, axes = _panels(len(kinds), (_width(len(kinds)), 2.8), sharey=True)
+    for ax, kind in zip(axes, kinds): _draw_strength(ax, rows[rows.kind == kind], kind, looks)
+    guess = None if chance is None else pd.DataFrame([dict(label="chance", accuracy=chance)])
+    ends = [_draw_marks(ax, guess, None, True, "accuracy", 100.) for ax in axes][-1]
+    axes[0].set_ylabel("robust accuracy (%)"); axes[0].set_ylim(-2, None)
+    if len(looks) > 1: _legend_above(fig, _named(looks))
+    else: ends += [(axes[-1].lines[0].get_ydata()[-1], name, colour) for name, (colour, _) in looks.items()]
+    _label_ends(axes[-1], ends)
+    return _fix(fig)
+
+# %% ../nbs/11_plots.ipynb #31ac972f
 def save_figure(
     fig, # a figure of this room
     path, # where to, without ending
