@@ -295,7 +295,7 @@ def evaluate_model(
     last = ({"square": lambda m, x, y: square(decide, x, y, eps, queries)} if queries else {}) | ({"autoattack": partial(_auto, eps=eps, random=random, sigma=sigma, most=auto)} if auto != 0 else {})
     return evaluate(model, images, attacks, draws, sigma, rules=rules, last=last, seed=seed)
 
-# %% ../nbs/10_evaluation.ipynb #96f53788
+# %% ../nbs/10_evaluation.ipynb #4eb3ef0f
 def _targets(
     targets: dict, # name -> Target or model
 ) -> dict: # name -> Target
@@ -311,7 +311,7 @@ def transfer(
     right = {(source, name): target.correct(x, y) for name, target in _targets(targets).items() for source, x in inputs.items()}
     return pd.DataFrame([dict(source=s, target=t, n=len(v), accuracy=v.double().mean().item()) for (s, t), v in right.items()]), right
 
-# %% ../nbs/10_evaluation.ipynb #d73013d3
+# %% ../nbs/10_evaluation.ipynb #92520f6e
 def mimicry(
     student, # `Target` (or a model, asked once)
     teacher, # the same
@@ -326,7 +326,7 @@ def mimicry(
         rows.append(dict(images=name, n=len(y), agreement=1 - disagreement, student_error=(s != y.cpu()).double().mean().item(), teacher_error=teacher_error, disagreement=disagreement))
     return pd.DataFrame(rows)
 
-# %% ../nbs/10_evaluation.ipynb #92520f6e
+# %% ../nbs/10_evaluation.ipynb #8b854dcd
 def step_curve(
     source: nn.Module, # the model that is attacked
     targets: dict, # name -> `Target` (or a model, asked once)
@@ -352,7 +352,7 @@ def step_curve(
                      for kind, v in (("instantaneous", right), ("cumulative", alive))]
     return pd.DataFrame(rows)
 
-# %% ../nbs/10_evaluation.ipynb #7bd14378
+# %% ../nbs/10_evaluation.ipynb #4f1ed4f4
 def attack_strength(
     model: nn.Module, # left as it was
     x, # images [N,C,H,W]: 50 to 100 do
@@ -376,7 +376,7 @@ def attack_strength(
             rows.append(dict(kind=kind, value=value, n=len(x), accuracy=target.correct(x_adv, y).double().mean().item(), used=value == own[kind])); bar.update()
     return pd.DataFrame(rows)
 
-# %% ../nbs/10_evaluation.ipynb #7d87be7d
+# %% ../nbs/10_evaluation.ipynb #c35ef8a6
 def _step_to(x, sign, eps): return (x + eps*sign).clamp(0, 1)
 
 
@@ -405,7 +405,7 @@ def fgsm_curve(
             bar.update(len(x))
     return {key: torch.cat(parts) for key, parts in found.items()}
 
-# %% ../nbs/10_evaluation.ipynb #ac13c0af
+# %% ../nbs/10_evaluation.ipynb #6276d0d4
 def triptychs(
     model: nn.Module, # without noise; left as it was
     x: torch.Tensor, # a few images [N,C,H,W] in [0,1]
@@ -421,7 +421,7 @@ def triptychs(
     found = dict(x=x, sign=sign, x_adv=x_adv, p=p, predicted=predicted, p_adv=p_adv, predicted_adv=predicted_adv)
     return {name: v.cpu() for name, v in found.items()}
 
-# %% ../nbs/10_evaluation.ipynb #70841a3c
+# %% ../nbs/10_evaluation.ipynb #54f5181b
 def _row(check, passed, said): return dict(check=check, passed=None if passed is None else bool(passed), said=said)
 
 
@@ -440,7 +440,7 @@ def check_outputs(
                (True, True): "two forward passes differ, as they should with noise on", (True, False): "two forward passes agree: the noise is off"}
     return [_row("outputs", finite and not probabilities, said), _row("repeats", differ == random, repeats[random, differ])]
 
-# %% ../nbs/10_evaluation.ipynb #54f5181b
+# %% ../nbs/10_evaluation.ipynb #12e08ed9
 def check_gradient(
     model: nn.Module, # left as it was
     x, # images [N,C,H,W]
@@ -457,7 +457,7 @@ def check_gradient(
     said = f"{bad} of {len(x)} images have a gradient that is not finite" if bad else f"{zero} of {len(x)} images have a gradient of exactly zero"
     return [_row("gradient", not bad and zero <= .01*len(x), said)]
 
-# %% ../nbs/10_evaluation.ipynb #12e08ed9
+# %% ../nbs/10_evaluation.ipynb #f850c6da
 def check_unchanged(
     model: nn.Module, # not touched: a copy is
     attack, # fn(model, x, y) -> x_adv
@@ -473,7 +473,7 @@ def check_unchanged(
     said = [f"{flags} modules were left in another mode"] * bool(flags) + [f"changed: {', '.join(moved[:3])}"] * bool(moved)
     return [_row("unchanged", not said, "; ".join(said) or "flags, buffers and parameters are as before")]
 
-# %% ../nbs/10_evaluation.ipynb #f850c6da
+# %% ../nbs/10_evaluation.ipynb #dfc0d245
 def check_batch(
     model: nn.Module, # left as it was
     x, # images [N,C,H,W], at least 2
@@ -488,7 +488,7 @@ def check_batch(
     said = "this model draws its own noise, so batches cannot be compared" if random else f"{moved} of {len(x)} images have other logits in another batch" if moved else "logits do not depend on the batch"
     return [_row("mode", not training, f"in training mode during evaluation: {', '.join(training[:3])}" if training else "all parts are in evaluation mode"), _row("batch", None if random else not moved, said)]
 
-# %% ../nbs/10_evaluation.ipynb #dfc0d245
+# %% ../nbs/10_evaluation.ipynb #cef6dd74
 def _rise(
     weak, # bool [N]: right under the weaker attack
     strong, # bool [N]: right under the stronger one
@@ -511,7 +511,7 @@ def check_order(
     curve = ", ".join(f"{k} {v.double().mean():.1%}" for k, v in rows.items())
     return [_row(name, not rises, "; ".join([said for _, said in sorted(rises)[-1:]] + [curve]))]
 
-# %% ../nbs/10_evaluation.ipynb #cef6dd74
+# %% ../nbs/10_evaluation.ipynb #2834e3dc
 def check_results(
     clean, # bool [N]: right without attack
     white_box, # bool [N]: right under the model's own gradient attack
@@ -526,7 +526,7 @@ def check_results(
     if square is not None: rows += check_order("square", {"Square": square, "the gradient attack": torch.as_tensor(white_box)[:len(square)]}, False)
     return rows if transferred else rows + check_order("white-box", {"clean": clean, "white-box": white_box}, random)
 
-# %% ../nbs/10_evaluation.ipynb #2834e3dc
+# %% ../nbs/10_evaluation.ipynb #c90d852f
 def fixed(
     attack, # fn(model, x, y, eps=, steps=) -> x_adv
     eps: float, # fixed
@@ -553,7 +553,7 @@ def noise_matters(
     off, on = int(right.sum()), int(noisy_right.sum())
     return _row("noise off", None, f"{off} of {len(x)} images are right with the noise switched off, {on} with it on: {means}")
 
-# %% ../nbs/10_evaluation.ipynb #72cdce9f
+# %% ../nbs/10_evaluation.ipynb #dcc118d2
 def sanity_checks(
     model: nn.Module, # the model whose number is to be believed; left as it was
     x, # a few images [N,C,H,W]: 50 to 100 do
@@ -584,7 +584,7 @@ def sanity_checks(
     if is_noisy(model) and silent: rows += [noise_matters(model, x, y, fixed(attack, eps, steps), full)]
     return pd.DataFrame(rows + (check_results(**results, random=target.random) if results else []))
 
-# %% ../nbs/10_evaluation.ipynb #3438ccdb
+# %% ../nbs/10_evaluation.ipynb #8a551b84
 def verdict(
     rows, # of `sanity_checks`
 ) -> str: # one sentence
@@ -593,7 +593,7 @@ def verdict(
     if failed.empty: return f"All {int(rows.passed.notna().sum())} sanity checks passed."
     return "Failed sanity checks: " + "; ".join(f"{r.check} ({r.said})" for r in failed.itertuples()) + "."
 
-# %% ../nbs/10_evaluation.ipynb #9bf246ef
+# %% ../nbs/10_evaluation.ipynb #7e37f729
 def need_columns(
     rows: pd.DataFrame, # a table
     columns, # what it must have
@@ -624,7 +624,7 @@ def pm(
     if values.empty: return "–"
     return f"{values.mean():.{digits}f}" + (f" ± {values.std():.{digits}f}" if len(values) > 1 else "")
 
-# %% ../nbs/10_evaluation.ipynb #7e37f729
+# %% ../nbs/10_evaluation.ipynb #de9b8224
 def spread(
     rows: pd.DataFrame, # tidy rows, one a seed
     index, # column or columns that name a line
@@ -642,7 +642,7 @@ def spread(
     wide.columns.name = None
     return lines.merge(wide, on=index, how="left").fillna("–").reset_index(drop=True)
 
-# %% ../nbs/10_evaluation.ipynb #94d75b8c
+# %% ../nbs/10_evaluation.ipynb #b8a44691
 def _cell(value) -> str:
     "A cell to read: text as it is, nothing as a dash, floats to four digits."
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)): return "–"
