@@ -212,9 +212,11 @@ def attack_rows(
     right: dict, # attack -> bool [N], of `evaluate`
     costs: pd.DataFrame, # of `evaluate`
 ) -> pd.DataFrame: # tidy: attack, n, right, accuracy, low, high (95 % interval), tried, forward, backward, seconds; the last row, "every attack", has the images that survive all
-    "What each attack left, and what it cost."
+    "What each attack left, and what it cost. One that was tried on survivors only has a row that says how many are left after it."
+    tried, seen, left = dict(zip(costs.attack, costs.tried)), {}, {}
+    for name, v in right.items(): seen[name] = v; left[name] = survivors(seen) if tried[name] < len(v) else v
     rows = pd.DataFrame([dict(attack=name, n=len(v), right=int(v.sum()), accuracy=v.double().mean().item(), **dict(zip(("low", "high"), interval(int(v.sum()), len(v)))))
-                         for name, v in {**right, "every attack": survivors(right)}.items()])
+                         for name, v in {**left, "every attack": survivors(right)}.items()])
     whole = dict(attack="every attack", tried=len(survivors(right)), **{k: costs[k].sum() for k in ("forward", "backward", "seconds")})
     return rows.merge(pd.concat([costs, pd.DataFrame([whole])]), on="attack")
 
