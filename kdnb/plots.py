@@ -899,7 +899,7 @@ def _draw_models(ax, means, looks, roles) -> tuple: # (points, bars, how far eac
         bars += [(p.at, p.mean - p.std, p.at, p.mean + p.std)]*2; reach.append(size/2)
     return points, bars, reach
 
-
+# %% ../nbs/11_plots.ipynb #c8ad7ae8
 def _draw_reference(ax, means, best, colour, column, points, reach) -> list: # boxes of what is drawn and written, in data units
     "The line at the best reference model, its name, and what stands above it in the column."
     p, k = means.loc[best], ax.figure.dpi/72
@@ -915,10 +915,10 @@ def _draw_reference(ax, means, best, colour, column, points, reach) -> list: # b
     boxes = [ax.transData.inverted().transform(t.get_window_extent()).ravel() for t in said]
     return [tuple(b) for b in boxes] + [(x, p["mean"], x + .02, p["mean"]) for x in np.linspace(0, .98, 50)]
 
-# %% ../nbs/11_plots.ipynb #c8ad7ae8
+# %% ../nbs/11_plots.ipynb #aaf6178d
 def cost_plot(
     rows: pd.DataFrame, # tidy: name, group, passes (forward passes an image, at least 1), robust (fraction that survives every attack); one row a seed
-    roles: dict = None, # group -> role, for groups that are not in `_GROUPS`
+    roles: dict = None, # group -> role; the eight groups of `_GROUPS` need no entry
     reference: str = "smoothed teacher", # the group whose best model is the dashed line; no line where it is not in the table
 ):
     "Forward passes an image against robust accuracy: mean over seeds, with a thin bar of one std; the best of each group and all teachers are named."
@@ -943,7 +943,7 @@ def cost_plot(
     _place_names(ax, points, bars, reach, strict=True)
     return fig
 
-# %% ../nbs/11_plots.ipynb #8962385e
+# %% ../nbs/11_plots.ipynb #dbd0e372
 _STRENGTH = {"steps": "attack steps", "eps": "ε (pixel range [0, 1])", "draws": "EOT draws"}  # kind -> name of the x axis
 
 
@@ -977,7 +977,7 @@ def _draw_strength(ax, part, kind, looks):
     if kind == "eps": ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
     else: _even_ticks(ax, values)
 
-# %% ../nbs/11_plots.ipynb #dbd0e372
+# %% ../nbs/11_plots.ipynb #df409d76
 def strength_curves(
     rows: pd.DataFrame, # tidy: kind ("steps", "eps" or "draws"), value, series (a model), n (images), accuracy; one row a seed; optionally used (True: what the evaluation used)
     roles: dict = None, # series -> role
@@ -997,7 +997,7 @@ def strength_curves(
     _label_ends(axes[-1], ends)
     return _fix(fig)
 
-# %% ../nbs/11_plots.ipynb #31ac972f
+# %% ../nbs/11_plots.ipynb #d7eca140
 def save_figure(
     fig, # a figure of this room
     path, # where to, without ending

@@ -939,7 +939,7 @@ def time_rows(
 ONE_DRAW, SMOOTHED, ROBUST_ONE = "noisy teacher", "smoothed teacher", "robust teacher"
 OF_SMOOTHED, OF_ROBUST, OF_CLEAN, NOBODY, ONE_PASS = "student of a smoothed teacher", "student of a robust teacher", "student of a clean teacher", "no teacher", "averaged"
 _GROUPS = {ALONE: NOBODY, ROBUST_TEACHER: OF_ROBUST, SMOOTHED_TEACHER: OF_SMOOTHED}  # robust-kd's words, and the leaderboard's
-_UNTAUGHT = ("none", "label-smoothing", "shuffled", "student alone", "teacher", "adversarial training", "base")  # of other studies; shuffled outputs teach nothing of an image
+_UNTAUGHT = ("none", "label-smoothing", "shuffled", "student alone", "clean teacher", "adversarial training", "base")  # of other studies; shuffled outputs teach nothing of an image
 
 
 def _chosen(settings: dict, study: str, made: dict) -> dict: # of what a study makes, what the leaderboard names; all if it names nothing
@@ -956,9 +956,9 @@ def _of_smoothed(plan, settings, own): # teachers and students of smoothed-kd
 
 
 def _of_cckd(plan, settings, own): # clean teachers and students of cckd
-    named = [m for m in _chosen(settings, "cckd", {"teacher": 0} | CCKD) if m != "teacher"]
+    named = [m for m in _chosen(settings, "cckd", {"clean teacher": 0} | CCKD) if m != "clean teacher"]
     teachers, _, students = cckd_networks(plan, own, named)
-    return {m: (NOBODY if m in _UNTAUGHT else OF_CLEAN, ids) for m, ids in ({"teacher": teachers} | students).items()}
+    return {m: (NOBODY if m in _UNTAUGHT else OF_CLEAN, ids) for m, ids in ({"clean teacher": teachers} | students).items()}
 
 
 def _of_robust(plan, settings, own): # robust teachers and students of robust-kd
