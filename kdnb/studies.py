@@ -9,14 +9,14 @@ __all__ = ['ATTACK_NAMES', 'EVERY_NAME', 'DEFECT_NAMES', 'CCKD', 'VOTES', 'SEED_
            'OF_SMOOTHED', 'OF_ROBUST', 'OF_CLEAN', 'NOBODY', 'ONE_PASS', 'read_csvs', 'history_rows', 'read_attacks',
            'attack_view', 'pair_up', 'training_curves', 'teacher_mark', 'Report', 'committed', 'findings',
            'write_readme', 'ladder_defects', 'student_settings', 'noisy_teachers', 'smoothed_students', 'smoothed_kd',
-           'settings_for', 'from_votes', 'cckd_networks', 'cckd', 'read_fgsm', 'repeat_rows', 'check_ranking',
-           'tell_ranking', 'chance_beyond', 'robust_params', 'train_students', 'robust_students', 'robust_pairs',
-           'robust_attacks', 'check_robust', 'robust_networks', 'robust_kd', 'answer_cost', 'training_costs',
-           'attack_checks', 'validation_lead', 'comparison', 'lead_rows', 'tell_lead', 'averaging_students',
-           'averaging_networks', 'group_of', 'network_mark', 'averaging_measures', 'count_draws', 'averaging',
-           'certificates', 'certified_rows', 'certified_lines', 'compare_certifiers', 'merged_rows', 'broken_within',
-           'bound_lines', 'distance_lines', 'closeness_lines', 'time_rows', 'leaderboard_models', 'deployed',
-           'leaderboard', 'surviving', 'board_rows', 'board_lines', 'tell_board']
+           'settings_for', 'votes_students', 'from_votes', 'cckd_networks', 'cckd', 'read_fgsm', 'repeat_rows',
+           'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params', 'train_students', 'robust_students',
+           'robust_pairs', 'robust_attacks', 'check_robust', 'robust_networks', 'robust_kd', 'answer_cost',
+           'training_costs', 'attack_checks', 'validation_lead', 'comparison', 'lead_rows', 'tell_lead',
+           'averaging_students', 'averaging_networks', 'group_of', 'network_mark', 'averaging_measures', 'count_draws',
+           'averaging', 'certificates', 'certified_rows', 'certified_lines', 'compare_certifiers', 'merged_rows',
+           'broken_within', 'bound_lines', 'distance_lines', 'closeness_lines', 'time_rows', 'leaderboard_models',
+           'deployed', 'leaderboard', 'surviving', 'board_rows', 'board_lines', 'tell_board']
 
 # %% ../nbs/13_studies.ipynb #54ca18eb
 import re
@@ -301,13 +301,22 @@ def settings_for(
     return {k: v for k, v in merged.items() if v is not None and k != "by_data"}
 
 
+def votes_students(
+    plan: Plan, # gets the calls
+    settings: dict, # student
+    outputs: list, # of the noisy teachers
+) -> dict: # method -> run ids, by seed
+    "Students of the smoothed noisy teacher, the share of its votes for the true class being the confidence."
+    return {m: [plan.call("distil", f"student of votes: {m}", 60, outputs=outputs[s % len(outputs)], seeds=[s], **settings["student"] | {"targets": "votes"} | p)[0] for s in plan.seeds] for m, p in VOTES.items()}
+
+
 def from_votes(
     plan: Plan, # gets the calls
     settings: dict, # teacher, teacher_seeds, outputs, student, attack, attack_teacher
 ) -> dict: # for the report: teachers, students, attacks
-    "Students of the smoothed noisy teacher, the share of its votes for the true class being the confidence."
+    "Teachers, their students by votes, and attacks on all of them."
     teachers, outputs = noisy_teachers(plan, settings)
-    students = {m: [plan.call("distil", f"student of votes: {m}", 60, outputs=outputs[s % len(teachers)], seeds=[s], **settings["student"] | {"targets": "votes"} | p)[0] for s in plan.seeds] for m, p in VOTES.items()}
+    students = votes_students(plan, settings, outputs)
     attacks = {"teacher": []} | {m: [None] * len(plan.seeds) for m in VOTES}
     for k, t in enumerate(teachers):  # everybody is tried with the images of the own teacher and of its two first students, as in the study above
         own = [s for s in plan.seeds if s % len(teachers) == k]
@@ -958,7 +967,9 @@ def _of_smoothed(plan, settings, own): # teachers and students of smoothed-kd
 def _of_cckd(plan, settings, own): # clean teachers and students of cckd
     named = [m for m in _chosen(settings, "cckd", {"clean teacher": 0} | CCKD) if m != "clean teacher"]
     teachers, _, students = cckd_networks(plan, own, named)
-    return {m: (NOBODY if m in _UNTAUGHT else OF_CLEAN, ids) for m, ids in ({"clean teacher": teachers} | students).items()}
+    made = {m: (NOBODY if m in _UNTAUGHT else OF_CLEAN, ids) for m, ids in ({"clean teacher": teachers} | students).items()}
+    if "votes" not in own or settings["studies"]["cckd"]: return made
+    return made | {f"{m}, votes": (NOBODY if m in _UNTAUGHT else OF_SMOOTHED, ids) for m, ids in votes_students(plan, own["votes"], noisy_teachers(plan, own["votes"])[1]).items()}
 
 
 def _of_robust(plan, settings, own): # robust teachers and students of robust-kd
