@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ABOUT', 'REPRODUCE', 'RUN', 'profile_lines', 'make_parser', 'describe', 'list_all', 'watching', 'shutil_width',
-           'run_one', 'Stopped', 'run_command', 'main']
+           'last_words', 'run_one', 'Stopped', 'run_command', 'main']
 
 # %% ../nbs/14_cli.ipynb #b520897a
 import argparse, contextlib, json, os, signal, sys, textwrap, threading, time
@@ -124,6 +124,15 @@ def shutil_width() -> int:
     return shutil.get_terminal_size().columns + 3  # the escape codes take no room
 
 
+def last_words(
+    log: Path, # an executed notebook
+) -> str:
+    "What a notebook shows at its end: the text of its last cell."
+    outputs = next(([*c["outputs"]] for c in reversed(json.loads(log.read_text())["cells"]) if c.get("outputs")), [])
+    texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs if "image/png" not in o.get("data", {})]
+    return "\n".join("".join(t).rstrip() for t in texts if "".join(t).strip())
+
+
 def run_one(
     name: str, # a notebook
     pairs: list, # of (parameter, text)
@@ -140,7 +149,8 @@ def run_one(
     progress, begun = root/"logs"/f"{name}.progress", time.monotonic()
     progress.unlink(missing_ok=True) if progress.parent.is_dir() else None
     with watching(progress, name): folders = study.run_notebook(name, params)
-    for folder in folders: print(study.show_path(Path(folder)))
+    if words := last_words(root/"logs"/f"{name}.ipynb"): print(words)
+    for folder in map(Path, folders): print(f"{folder.parent.name}/{folder.name}: {study.show_path(folder)}")
     print(f"done in {study.clock(time.monotonic() - begun)}. The executed notebook: {study.show_path(root/'logs'/f'{name}.ipynb')}")
 
 # %% ../nbs/14_cli.ipynb #f4131e0a

@@ -385,15 +385,21 @@ def _leave_out(
     "Say which pictures are left out, or refuse them."
     if broken:
         named = f"{'; '.join(broken[:5])}{'; ...' if len(broken) > 5 else ''}"
-        if strict: raise KdnbError(f"{what}: {len(broken)} of {n} pictures cannot be read: {named}. Mend them or take them away, or leave them out with strict=False.")
+        if strict: raise KdnbError(f"{what}: {len(broken)} of {n} pictures cannot be read: {named}. Mend them or take them away, or leave them out without strict.")
         print(f"{what}: {len(broken)} of {n} pictures cannot be read and are left out: {named}")
     if len(broken) == n: raise KdnbError(f"{what}: none of the {n} pictures can be read. Check the files.")
 
 
+def _ends(path: Path, kind: str) -> bool:
+    "Has a JPEG its end mark? (Some cameras write a little behind it. Other kinds are not asked.)"
+    with open(path, "rb") as file: file.seek(max(0, path.stat().st_size - 4096)); return kind != "JPEG" or b"\xff\xd9" in file.read()
+
+
 def _glance(path: Path): # (is it grey?, bytes), or the reason why it cannot be read
-    "Look at a picture without decoding it."
+    "Look at a picture without decoding it; only a JPEG without an end is decoded, to see how far it goes."
     try:
-        with Image.open(path) as picture: grey = _is_grey(picture.mode); picture.verify()
+        with Image.open(path) as picture: grey, kind = _is_grey(picture.mode), picture.format; picture.verify()
+        if not _ends(path, kind): _decode(path)
         return grey, path.stat().st_size
     except Exception as e: return f"{path} ({_reason(e)})"
 

@@ -443,20 +443,25 @@ def _finish(
     os.rename(work.folder, run.folder)
 
 
+def _kept(part: Path) -> bool:
+    "Is there something to go on from: a training's state, finished timesteps of an averaging, rows of a certification?"
+    return any(any(part.glob(name)) for name in ("state*", "timestep-*", "rows.json"))
+
+
 @contextlib.contextmanager
 def _make(
     run: Run,
 ):
-    "The body fills `work.folder` and `work.metrics`; when it ends well the run is complete, else absent. What was killed goes on from its state file."
+    "The body fills `work.folder` and `work.metrics`; when it ends well the run is complete, else absent. What was killed goes on from what it kept."
     with _locked(run.lock):
-        work, start = Work(run.part, resumed=any(run.part.glob("state*"))), time.monotonic()
+        work, start = Work(run.part, resumed=_kept(run.part)), time.monotonic()
         if not work.resumed: shutil.rmtree(run.part, ignore_errors=True)
         run.part.mkdir(exist_ok=True)
         try:
             yield work
             _finish(run, work, time.monotonic() - start)
         except BaseException:
-            if not any(run.part.glob("state*")): shutil.rmtree(run.part, ignore_errors=True)
+            if not _kept(run.part): shutil.rmtree(run.part, ignore_errors=True)
             raise
 
 Run.make = _make
@@ -472,8 +477,10 @@ def find_run(
     "A finished run, or one line that says how to get it."
     if not ID.fullmatch(id): raise mistake(f"{id!r} is no run id. A run id is <notebook>/<12 hexadecimal digits>, the name of a folder in {runs_root(runs)}.")
     run = Run.__new__(Run); run.name, run.id = id.split("/")[0], id
+    if run.name not in notebooks(): raise mistake(nearest(run.name, notebooks(), "notebook"))
     run._place(runs_root(runs))
-    if not run.complete: raise mistake(f"run {id} is not in {run.root}. Make it with kdnb reproduce, or with kdnb run {run.name}.")
+    if not runs and not run.there: run._place(next((found.parents[2] for found in run.root.parent.glob(f"*/{id}/metrics.json")), run.root))  # made on another data set
+    if not run.complete: raise mistake(f"run {id} is not in {run.root if runs else run.root.parent}. Make it with kdnb reproduce, or with kdnb run {run.name}; what lies elsewhere is found with -p runs FOLDER.")
     broken = damage(run.folder)
     if broken: raise mistake(broken)
     run.params = run.metrics["params"]
