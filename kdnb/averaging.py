@@ -10,7 +10,7 @@ __all__ = ['INNERS', 'BASELINES', 'RECIPES', 'CONVENTIONS', 'FIDELITIES', 'START
 
 # %% ../nbs/08_averaging.ipynb #0ca773d0
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -181,6 +181,7 @@ def baseline(
 ) -> Objective:
     "A published training, with some settings changed."
     kind, settings = BASELINES[one_of(name, BASELINES, "training")]
+    for change in changes: one_of(change, [f.name for f in fields(kind)], f"setting of {name}")
     return kind(**settings | changes)
 
 # %% ../nbs/08_averaging.ipynb #53a4bbd6
@@ -400,6 +401,7 @@ def average(
 ) -> tuple: # (f^1 .. f^N in evaluation mode, history of all timesteps)
     "Deterministic Gaussian averaging: N timesteps of the heat equation, each a training; or one regression."
     kind = METHODS[one_of(method, METHODS, "method")]
+    for name in settings: one_of(name, [f.name for f in fields(kind)], f"setting of the {method}")
     if kind is Regression and timesteps != 1: raise KdnbError(f"a regression reaches the average at once. Use timesteps = 1 (now {timesteps}), or method = 'iteration'.")
     device, folder, at = get_device(str(device)), Path(folder), start if isinstance(start, nn.Module) else one_of(start, STARTS, "start")
     data, base, spec = data.to(device), base.to(device), spec or getattr(getattr(base, "model", base) if isinstance(base, Smoothed) else base, "spec", None)

@@ -26,7 +26,7 @@ from torch import nn
 
 from .attacks import ddn, freeze, in_batches, pgd
 from .averaging import held
-from .core import KdnbError, atomic_path, load_json, one_of, progress, save_json, set_seed, short_hash
+from .core import KdnbError, OutOfTime, atomic_path, load_json, one_of, progress, save_json, set_seed, short_hash, time_is_up
 from .data import Images
 from .noise import is_noisy
 from .smoothing import input_noise, monte_carlo
@@ -366,6 +366,7 @@ def certify_images(
             print(i, f"{draw.first_seconds:.6f}", f"{seconds:.6f}", sep=",", file=times, flush=True)
             for r in so_far: so_far[r] += found["correct"] and found["radius"] >= r
             bar.update(1, "certified " + ", ".join(f"{count / (i + 1 - start):.0%} at {r:g}" for r, count in so_far.items()))
+            if i + 1 < stop and time_is_up(): raise OutOfTime()
     return read_rows(path)
 
 # %% ../nbs/09_certification.ipynb #9a08cc96

@@ -57,11 +57,12 @@ class Images:
         batch_size: int, # images a batch; the last one may be smaller
         seed: int = None, # None = the order of the file; a number = a permutation that only this number determines
         skip: int = 0, # leave out so many batches at the beginning
+        share: tuple = (0, 1), # (k, of n): only every n-th image of a batch, from the k-th on; a batch of less than 2 n images is left whole
     ):
         "Yields (x [n, C, H, W] in [0, 1], labels [n], ids [n]), every image once."
         n = len(self)
         order = torch.arange(n) if seed is None else torch.randperm(n, generator=generator(seed, "order"))
-        todo = order.to(self.ids.device).split(batch_size)[skip:]
+        todo = [index[share[0]::share[1]] if len(index) >= 2 * share[1] else index for index in order.to(self.ids.device).split(batch_size)[skip:]]
         ready = (self.images[index] for index in todo) if torch.is_tensor(self.images) else self.images.ahead(todo, seed)
         for index, x in zip(todo, ready): yield _floats(x), self.labels[index], self.ids[index]
 
@@ -385,15 +386,21 @@ def _leave_out(
     "Say which pictures are left out, or refuse them."
     if broken:
         named = f"{'; '.join(broken[:5])}{'; ...' if len(broken) > 5 else ''}"
-        if strict: raise KdnbError(f"{what}: {len(broken)} of {n} pictures cannot be read: {named}. Mend them or take them away, or leave them out with strict=False.")
+        if strict: raise KdnbError(f"{what}: {len(broken)} of {n} pictures cannot be read: {named}. Mend them or take them away, or leave them out without strict.")
         print(f"{what}: {len(broken)} of {n} pictures cannot be read and are left out: {named}")
     if len(broken) == n: raise KdnbError(f"{what}: none of the {n} pictures can be read. Check the files.")
 
 
+def _ends(path: Path, kind: str) -> bool:
+    "Has a JPEG its end mark? (Some cameras write a little behind it. Other kinds are not asked.)"
+    with open(path, "rb") as file: file.seek(max(0, path.stat().st_size - 4096)); return kind != "JPEG" or b"\xff\xd9" in file.read()
+
+
 def _glance(path: Path): # (is it grey?, bytes), or the reason why it cannot be read
-    "Look at a picture without decoding it."
+    "Look at a picture without decoding it; only a JPEG without an end is decoded, to see how far it goes."
     try:
-        with Image.open(path) as picture: grey = _is_grey(picture.mode); picture.verify()
+        with Image.open(path) as picture: grey, kind = _is_grey(picture.mode), picture.format; picture.verify()
+        if not _ends(path, kind): _decode(path)
         return grey, path.stat().st_size
     except Exception as e: return f"{path} ({_reason(e)})"
 

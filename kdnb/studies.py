@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['ATTACK_NAMES', 'EVERY_NAME', 'DEFECT_NAMES', 'CCKD', 'VOTES', 'SEED_CCKD', 'ALONE', 'ROBUST_TEACHER',
            'SMOOTHED_TEACHER', 'ROBUST', 'PAIR_METHODS', 'PUBLISHED_ROBUST', 'BY_VOTE', 'AVERAGED', 'OTHERS',
-           'AVERAGING', 'PUBLISHED_CERTIFIED', 'PUBLISHED_DISTANCES', 'ONE_DRAW', 'SMOOTHED', 'ROBUST_ONE',
-           'OF_SMOOTHED', 'OF_ROBUST', 'OF_CLEAN', 'NOBODY', 'ONE_PASS', 'read_csvs', 'history_rows', 'read_attacks',
-           'attack_view', 'pair_up', 'training_curves', 'teacher_mark', 'Report', 'committed', 'findings',
-           'write_readme', 'ladder_defects', 'student_settings', 'noisy_teachers', 'smoothed_students', 'smoothed_kd',
-           'settings_for', 'votes_students', 'from_votes', 'cckd_networks', 'cckd', 'read_fgsm', 'repeat_rows',
-           'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params', 'train_students', 'robust_students',
-           'robust_pairs', 'robust_attacks', 'check_robust', 'robust_networks', 'robust_kd', 'answer_cost',
-           'training_costs', 'attack_checks', 'validation_lead', 'comparison', 'lead_rows', 'tell_lead',
-           'averaging_students', 'averaging_networks', 'group_of', 'network_mark', 'averaging_measures', 'count_draws',
-           'averaging', 'certificates', 'certified_rows', 'certified_lines', 'compare_certifiers', 'merged_rows',
-           'broken_within', 'bound_lines', 'distance_lines', 'closeness_lines', 'time_rows', 'leaderboard_models',
-           'deployed', 'leaderboard', 'surviving', 'board_rows', 'board_lines', 'tell_board']
+           'AVERAGING', 'PUBLISHED_CERTIFIED', 'PUBLISHED_DISTANCES', 'WHO_IS_WHO', 'ONE_DRAW', 'SMOOTHED',
+           'ROBUST_ONE', 'OF_SMOOTHED', 'OF_ROBUST', 'OF_CLEAN', 'NOBODY', 'ONE_PASS', 'BOARD_GROUPS', 'read_csvs',
+           'history_rows', 'read_attacks', 'attack_view', 'pair_up', 'training_curves', 'teacher_mark', 'Report',
+           'committed', 'findings', 'write_readme', 'ladder_defects', 'student_settings', 'noisy_teachers',
+           'smoothed_students', 'smoothed_kd', 'settings_for', 'votes_students', 'from_votes', 'cckd_networks', 'cckd',
+           'read_fgsm', 'repeat_rows', 'check_ranking', 'tell_ranking', 'chance_beyond', 'robust_params',
+           'train_students', 'robust_students', 'robust_pairs', 'robust_attacks', 'check_robust', 'robust_networks',
+           'robust_kd', 'answer_cost', 'training_costs', 'attack_checks', 'validation_lead', 'comparison', 'lead_rows',
+           'tell_lead', 'averaging_students', 'averaging_networks', 'group_of', 'network_mark', 'averaging_measures',
+           'count_draws', 'averaging', 'certificates', 'certified_differences', 'certified_rows', 'certified_lines',
+           'compare_certifiers', 'merged_rows', 'broken_within', 'bound_lines', 'distance_lines', 'closeness_lines',
+           'tell_averaging', 'time_rows', 'leaderboard_models', 'deployed', 'leaderboard', 'surviving', 'board_rows',
+           'board_lines', 'tell_board']
 
 # %% ../nbs/13_studies.ipynb #54ca18eb
 import re
@@ -813,7 +814,7 @@ def averaging(
 STUDIES["averaging"] = averaging
 
 # %% ../nbs/13_studies.ipynb #5420afee
-PUBLISHED_CERTIFIED = {"Cohen": ".766 / .612 / .422 / .251, ACR .424", "SmoothAdv": ".748 / .667 / .576 / .478, ACR .551", "consistency": ".758 / .676 / .581 / .467"}
+PUBLISHED_CERTIFIED = {"Cohen": "76.6 / 61.2 / 42.2 / 25.1, ACR .424", "SmoothAdv": "74.8 / 66.7 / 57.6 / 47.8, ACR .551", "consistency": "75.8 / 67.6 / 58.1 / 46.7"}
 PUBLISHED_DISTANCES = {"base": "– ; .709 / .839; .491 / .571", "Cohen": ".087 / .081; .743 / 1.268; .455 / .556", "SmoothAdv, noise-free": ".090 / .078; .770 / 1.324; .481 / .621", "averaged, logits": ".094 / .085; .774 / .902; .536 / .636"}
 
 
@@ -823,6 +824,23 @@ def certificates(
     "What was certified."
     from kdnb.certification import read_rows
     return {m: [read_rows(run.folder/"rows.csv") for run in made] for m, made in runs.items()}
+
+
+WHO_IS_WHO = ("base: trained on clean images, what is averaged. averaged, logits: the published iteration, squared distances of logits; averaged: of probabilities, so that the L-bound applies; noisy images: the same, on images with the noise that is averaged over; of CNI: started from the smoothed noisy teacher. "
+              "regression: one network trained on the base's answers to noisy images; of Cohen: on those of Cohen's network. SmoothAdv, noise-free: as the released code trains it, attacked through noise and shown without. KD, CCKD-L: students of the smoothed teacher's votes; half-KD: of the teacher itself, asked on attacked images; adversarial training: without a teacher.")
+
+
+def certified_differences(
+    tables: dict, # network -> rows of certify, one table a seed
+    radii, # the targets
+    reference: str = "Cohen", # the network that others are compared with
+): # tidy rows: radius, method, reference, difference, low, high, seeds, n
+    "Certified accuracy of every other network minus the reference's, paired by image and seed, with bootstrap intervals."
+    import numpy as np
+    import pandas as pd
+    from kdnb.evaluation import differences
+    def proven(r): return {m: np.stack([(t.correct.astype(bool) & (t.radius >= r - 1e-9)).to_numpy() for t in ts]) for m, ts in tables.items()}
+    return pd.concat([differences(proven(r), reference).assign(radius=r) for r in radii], ignore_index=True)
 
 
 def certified_rows(
@@ -849,7 +867,7 @@ def certified_lines(
         told, p = [radii_table({m: t}, radii).iloc[0] for t in certificates({m: certified[m]})[m]], runs[0].metrics["params"]
         broken, attacked = (sum(run.metrics[k] for run in certified[m]) for k in ("broken", "attacked"))
         right = [run.metrics[k]["n_right"] / run.metrics[k]["n"] for run in distances[m] for k in run.metrics["params"]["attacks"][:1]]
-        lines.append({"network": m, "": group_of(m) if m != "base" else "–", "parameters": f"{runs[0].metrics['parameters']:,}", "epochs": f"{p['timesteps']} x {p['epochs']}" if p.get("timesteps", 1) > 1 else f"{p['epochs']}", "accuracy as it answers": pm(right), **{f"r = {r:g}": pm([t[f"r = {r:g}"] for t in told]) for r in radii},
+        lines.append({"network": m, "what it is": group_of(m) if m != "base" else "–", "parameters": f"{runs[0].metrics['parameters']:,}", "epochs": f"{p['timesteps']} x {p['epochs']}" if p.get("timesteps", 1) > 1 else f"{p['epochs']}", "accuracy as it answers": pm(right), **{f"r = {r:g}": pm([t[f"r = {r:g}"] for t in told]) for r in radii},
                       "ACR, at least": pm([t.ACR for t in told], 3, 1), "abstained": pm([t.abstained for t in told]), "draws an image": f"{sum(t.draws for t in told) / len(told):,.0f}", "broken within its radius": f"{broken} of {attacked}"})
     return lines
 
@@ -934,6 +952,24 @@ def closeness_lines(
     return lines
 
 
+def tell_averaging(
+    folder=None, # tables of the study; None: the committed ones of profile full
+) -> str: # Markdown
+    "In a few sentences what the tables of averaging carry."
+    import pandas as pd
+    folder = Path(folder or home()/"figures"/"full"/"fashion_mnist_mini"/"averaging")
+    names = ("closeness", "l-bound", "certified", "distances")
+    if not all((folder/f"{name}.csv").exists() for name in names): return ""
+    near, bounds, proven, far = (pd.read_csv(folder/f"{name}.csv") for name in names)
+    last = near[near.timestep == near.groupby("network").timestep.transform("max")].groupby("network").mean(numeric_only=True) * 100
+    if not {"averaged, logits", "regression", "regression, of Cohen"} <= {*last.index}: return ""
+    half = 100 * proven[proven.radius == .5].groupby("series").accuracy.mean(); away = far[far.attack == "DDN"].groupby(["network", "seed"]).l2.median().groupby("network").mean()
+    trained = bounds[bounds.network.map(group_of) == AVERAGED].groupby("network").void.any()
+    return (f"**Does one deterministic network become the average?** Not by the published iteration, in the short training here: it names the class of the average of its network on {last.agreement['averaged, logits']:.1f} % of the images, and the network that it began with on {last.base_agreement['averaged, logits']:.1f} %. By plain regression on answers to noisy images "
+            f"it comes close: {last.agreement['regression']:.1f} %, and {last.agreement['regression, of Cohen']:.1f} % for Cohen's network, whose vote is certified at l2 0.5 on {half['Cohen']:.1f} % of the images (the network in its place, if it is smoothed once more, on {half['regression, of Cohen']:.1f} %). But an answer in one pass has no certificate: the L-bound is void for {int(trained.sum())} of "
+            f"{len(trained)} averaged networks in at least one seed, and DDN finds the errors of Cohen's stand-in at a distance of {away['regression, of Cohen']:.2f} (median over all images), those of the vote at {away['Cohen']:.2f}.")
+
+
 def time_rows(
     networks: dict, # network -> finished runs that trained it
     certified: dict, # name -> a finished run of certify; names that are no network are kept without a training time
@@ -947,6 +983,7 @@ def time_rows(
 # %% ../nbs/13_studies.ipynb #eda27244
 ONE_DRAW, SMOOTHED, ROBUST_ONE = "noisy teacher", "smoothed teacher", "robust teacher"
 OF_SMOOTHED, OF_ROBUST, OF_CLEAN, NOBODY, ONE_PASS = "student of a smoothed teacher", "student of a robust teacher", "student of a clean teacher", "no teacher", "averaged"
+BOARD_GROUPS = (ONE_DRAW, ROBUST_ONE, OF_SMOOTHED, OF_ROBUST, OF_CLEAN, NOBODY, ONE_PASS, BY_VOTE, SMOOTHED)  # in the order of a figure
 _GROUPS = {ALONE: NOBODY, ROBUST_TEACHER: OF_ROBUST, SMOOTHED_TEACHER: OF_SMOOTHED}  # robust-kd's words, and the leaderboard's
 _UNTAUGHT = ("none", "label-smoothing", "shuffled", "student alone", "clean teacher", "adversarial training", "base")  # of other studies; shuffled outputs teach nothing of an image
 
