@@ -8,7 +8,7 @@ __all__ = ['AUTO', 'AUTO_RANDOM', 'COUNTS', 'ESTIMATE', 'Passes', 'Planned', 'tr
            'measure_speed', 'prefixed', 'cost_line', 'device_name', 'measure_all', 'estimate', 'told_speeds']
 
 # %% ../nbs/15_estimate.ipynb #4e0dfad1
-import statistics, time
+import re, statistics, time
 from dataclasses import dataclass
 from functools import partial
 
@@ -215,7 +215,7 @@ def strength_passes(
     d, m = (draws, eot) if random else (1, 1)
     lengths = [(v, m) for v in {0, 1, 2, 5, 10, 20, steps, 2 * steps}] + [(steps * bool(f), m) for f in (0, .25, .5, .75, 1, 1.5, 2, 3, 4)] + [(steps, v) for v in {1, 4, eot, 4 * eot} if random]
     back = n * sum(s * k for s, k in lengths)
-    return back + n * len(lengths) * (d + (not random)), back
+    return back + n * sum(d + (s > 0 and not random) for s, _ in lengths), back
 
 
 def _attack(known, id):
