@@ -11,6 +11,7 @@ __all__ = ['AUTO', 'AUTO_RANDOM', 'COUNTS', 'ESTIMATE', 'Passes', 'Planned', 'tr
 import re, statistics, time
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from .study import ID, Plan, Run, mistake, parameters, pictures_of, plain_table
 
