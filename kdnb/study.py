@@ -366,11 +366,11 @@ def data_name(
 
 def runs_root(
     runs: str = "", # a folder; empty: the smoke profile's
-    data: str = "fashion_mnist_mini", # data set, for the empty string
+    data: str = "", # data set; empty: the embedded one
 ) -> Path:
     "The folder that holds runs. Without a name: `runs/smoke/<data>` of the clone (or of the folder that `KDNB_RUNS` names)."
     if runs: return Path(runs).expanduser().resolve()
-    return Path(os.environ.get("KDNB_RUNS") or home()/"runs").resolve()/"smoke"/data_name(data)
+    return Path(os.environ.get("KDNB_RUNS") or home()/"runs").resolve()/"smoke"/data_name(data or "fashion_mnist_mini")
 
 
 def damage(
@@ -385,7 +385,7 @@ def damage(
             return f"{folder/name} {said}. Delete the folder {folder} and start again: only what is missing is made again."
     return ""
 
-# %% ../nbs/12_study.ipynb #f47472d8
+# %% ../nbs/12_study.ipynb #9b34f7e7
 @dataclass
 class Work:
     "What a notebook fills while it makes a run."
@@ -403,7 +403,7 @@ class Run:
     ):
         self.name, self.params = name, single(name, params)
         self.id = run_id(name, self.params)
-        self._place(runs_root(runs, self.params.get("data", "fashion_mnist_mini")))
+        self._place(runs_root(runs, self.params.get("data", "")))
         _record(self)
 
     def _place(self, root: Path):
@@ -433,7 +433,7 @@ class Run:
 
     def __repr__(self): return f"Run({self.id}, {'complete' if self.there else 'absent'})"
 
-# %% ../nbs/12_study.ipynb #9b34f7e7
+# %% ../nbs/12_study.ipynb #3bf9f1d3
 _asked = []  # (name, ids) of the notebook that is executed inside this process, see `ensure`
 
 
@@ -453,7 +453,7 @@ def _locked(path: Path): # a context
     except OSError as e: raise mistake(f"cannot write to {path.parent}: {e.strerror}. Choose a folder that you may write to.") from None
     return FileLock(path, is_singleton=True)
 
-# %% ../nbs/12_study.ipynb #3bf9f1d3
+# %% ../nbs/12_study.ipynb #43c98aad
 GOES_ON = ("state.safetensors", "model.safetensors", "rows.csv", "labels.safetensors")  # files from which interrupted work goes on
 
 
@@ -513,7 +513,7 @@ def _make(
 
 Run.make = lambda run: _help(run) if helps() else _make(run)
 
-# %% ../nbs/12_study.ipynb #3b62983f
+# %% ../nbs/12_study.ipynb #61c3e995
 ID = re.compile(r"[\w-]+/[0-9a-f]{12}")  # what a run's id looks like
 
 
@@ -560,7 +560,7 @@ def ensure(
     "The id itself; for an empty string, that of a run made here with the notebook's own tiny defaults. So every notebook runs alone."
     if id: return id
     params, made = check_parameters(name, {**({"runs": str(runs)} if "runs" in parameters(name) else {}), **params}), []
-    root = runs_root(runs, params.get("data", "fashion_mnist_mini"))
+    root = runs_root(runs, params.get("data", ""))
     _asked.append((name, made))
     try:
         with _locked(root/name/".ensure.lock"): run_cells(name, params)  # notebooks that are tested side by side make it once
@@ -568,7 +568,7 @@ def ensure(
     if not made: raise mistake(f"notebook {name} made no run.")
     return made[0]
 
-# %% ../nbs/12_study.ipynb #3b684070
+# %% ../nbs/12_study.ipynb #a2827c01
 @dataclass
 class Call:
     "One execution of a notebook, and the runs it makes."
@@ -603,7 +603,7 @@ def mentioned(
     if isinstance(value, dict): value = value.values()
     return list(dict.fromkeys(i for v in value for i in mentioned(v, known))) if isinstance(value, (list, tuple, type({}.values()))) else []
 
-# %% ../nbs/12_study.ipynb #a2827c01
+# %% ../nbs/12_study.ipynb #bfff1e82
 class Plan:
     "The calls that a study needs."
     def __init__(self,
@@ -647,7 +647,7 @@ class Plan:
         self.reports[name] = self.call(name, f"tables and figures of {name}", cost, made=made, **params)[0]
         return self.reports[name]
 
-# %% ../nbs/12_study.ipynb #83bef65b
+# %% ../nbs/12_study.ipynb #c4f6f005
 PROFILES = ("smoke", "default", "full", "paper")
 STUDIES = {}  # name -> function(plan, settings); the name is that of the report notebook
 
@@ -685,7 +685,7 @@ def choose_studies(
         if name not in known: raise mistake(nearest(name, ["all", *known], "study"))
     return list(dict.fromkeys(names))
 
-# %% ../nbs/12_study.ipynb #c4f6f005
+# %% ../nbs/12_study.ipynb #e18c516d
 def data_place(
     data: str, # as typed: a known name, or a folder
 ) -> str: # a folder becomes absolute: notebooks run elsewhere
@@ -717,7 +717,7 @@ def plan_study(
     for name in choose_studies(studies): known_studies()[name](plan, settings.get(name) or {})
     return plan
 
-# %% ../nbs/12_study.ipynb #24da97fd
+# %% ../nbs/12_study.ipynb #fff17bb5
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")}
 
 
@@ -749,7 +749,7 @@ def error_line(
     if kind == "DeadKernelError": return f"notebook {name} stopped: its kernel died, perhaps for want of memory. Free some (fewer --jobs) and start again. The notebook so far: {log}"
     return f"notebook {name} stopped with {kind}: {(said.splitlines() or [''])[0]}. The executed notebook, with the trace: {log}"
 
-# %% ../nbs/12_study.ipynb #fff17bb5
+# %% ../nbs/12_study.ipynb #836fb112
 def _papermill(
     name: str, # a notebook
     params: dict, # checked
@@ -810,7 +810,7 @@ def run_notebook(
 ) -> list: # folders of the runs it made or found
     "Check the parameters, execute the notebook, and say which runs it stands for. What goes wrong inside is one line."
     params = check_parameters(name, params)
-    root = runs_root(params.get("runs", ""), params.get("data", "fashion_mnist_mini"))
+    root = runs_root(params.get("runs", ""), params.get("data", ""))
     check_writable(root, "the runs folder")
     log = Path(log) if log else root/"logs"/f"{name}.ipynb"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -821,7 +821,7 @@ def run_notebook(
     finally: lines = list(dict.fromkeys(made.read_text().splitlines())) if made.exists() else []; made.unlink(missing_ok=True)
     return lines
 
-# %% ../nbs/12_study.ipynb #c31f5a8c
+# %% ../nbs/12_study.ipynb #a1d36f04
 def check_writable(
     folder: Path, # need not exist
     what: str, # what it is called
@@ -834,7 +834,7 @@ def check_writable(
         with tempfile.NamedTemporaryFile(dir=above, prefix=".kdnb"): pass
     except OSError as e: raise mistake(f"{what} {folder} cannot be written to ({e.strerror}). Choose a folder that you may write to.") from None
 
-# %% ../nbs/12_study.ipynb #83402778
+# %% ../nbs/12_study.ipynb #8cef3c5b
 def urgency(
     calls: list, # of Call
 ) -> dict: # key -> cost of the longest chain from this call to an end
@@ -872,7 +872,7 @@ def clock(
     minutes, s = divmod(int(round(seconds)), 60)
     return f"{minutes}:{s:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{s:02d}"
 
-# %% ../nbs/12_study.ipynb #6f444a5c
+# %% ../nbs/12_study.ipynb #4aedab11
 def _seconds(file) -> float: return json.loads(Path(file).read_text()).get("seconds", 0.)
 
 
@@ -915,7 +915,7 @@ class Board:
         left = {k: 0. if k in self.finished else max(rate * c - (now - self.started.get(k, now)), .1 * rate * c, 1e-3) for k, c in cost.items()}
         return time_left(self.calls, left, self.jobs, [c.key for c in self.running])
 
-# %% ../nbs/12_study.ipynb #4aedab11
+# %% ../nbs/12_study.ipynb #dd9daac4
 def bar(
     share: float, # 0 to 1
     width: int = 20, # characters
@@ -965,7 +965,7 @@ def show(
         board.stream.write("".join(f"{line}\n" for line in lines))
     board.stream.flush()
 
-# %% ../nbs/12_study.ipynb #7dfa754c
+# %% ../nbs/12_study.ipynb #ca320c0f
 def follow_driver():
     "End this process, and its group if it leads one, soon after the command that drives it is gone."
     pid = os.environ.get("KDNB_DRIVER")
@@ -992,7 +992,7 @@ def stop(
     with contextlib.suppress(ProcessLookupError): os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
-# %% ../nbs/12_study.ipynb #6ba82a36
+# %% ../nbs/12_study.ipynb #5c7e879e
 def write_plan(
     plan: Plan,
 ) -> Path: # plan.json
@@ -1021,7 +1021,7 @@ def job_command(
     import shlex
     return shlex.join([sys.executable, "-m", "kdnb.cli", "run", call.notebook, "--params", str(call.file)])
 
-# %% ../nbs/12_study.ipynb #5c7e879e
+# %% ../nbs/12_study.ipynb #ee5e2a25
 def run_call(
     name: str, # a notebook
     file: str, # JSON with its parameters; beside it go the executed notebook (.ipynb), .progress, .ended, .error and .out-of-time
@@ -1044,7 +1044,7 @@ def run_call(
         file.with_suffix(".error").write_text(" ".join(f"{'' if type(e).__name__ == 'KdnbError' else type(e).__name__ + ': '}{e}".split()))
         raise
 
-# %% ../nbs/12_study.ipynb #ee5e2a25
+# %% ../nbs/12_study.ipynb #fbb2c015
 @contextlib.contextmanager
 def alone_in(
     runs: Path, # folder of the runs
@@ -1070,9 +1070,11 @@ def in_turn(
 ):
     "Carry a plan out in this process, one call after the other: with several processes, which share every training."
     from kdnb.core import OutOfTime
-    over = threading.Event()
+    over, late, here = threading.Event(), threading.Event(), threading.get_ident()
     def look():
-        while not over.wait(.3): show(board)
+        while not over.wait(.3):
+            show(board)
+            if _overdue(deadline) and not late.is_set(): late.set(); signal.pthread_kill(here, signal.SIGINT)
     eye = threading.Thread(target=look, daemon=True); eye.start()
     try:
         os.environ |= dict(KDNB_DEADLINE=str(deadline), KDNB_DATA=plan.data)
@@ -1080,6 +1082,9 @@ def in_turn(
             if call.done: continue
             try: run_call(call.notebook, str(call.file))
             except OutOfTime: raise out_of_time(plan, board) from None
+    except BaseException:  # Ctrl-C, or what the command makes of it
+        if late.is_set(): raise out_of_time(plan, board) from None
+        raise
     finally: over.set(); eye.join(); show(board)
 
 
@@ -1091,7 +1096,7 @@ def snakemake_command(
     return [sys.executable, "-m", "snakemake", "--snakefile", str(home()/"nbs"/"experiments"/"Snakefile"), "--directory", str(runs), "--cores", str(jobs), "--rerun-incomplete", "--keep-incomplete",
             "--rerun-triggers", "mtime", "--nolock", "--scheduler", "greedy", "--latency-wait", "5", "--nocolor"]
 
-# %% ../nbs/12_study.ipynb #70e52312
+# %% ../nbs/12_study.ipynb #207e0216
 GRACE = 60.  # seconds between the deadline and the end of those who cannot save themselves
 
 
@@ -1140,7 +1145,7 @@ def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if re.search("error|exception|killed", line, re.I)]
     return lines[-1].rstrip(".") if lines else "Snakemake gave no reason"
 
-# %% ../nbs/12_study.ipynb #3efd70e6
+# %% ../nbs/12_study.ipynb #6444f29a
 def published_files(
     run: Run, # a finished report
 ) -> list: # of names
@@ -1171,7 +1176,7 @@ def publish(
     finally: shutil.rmtree(aside, ignore_errors=True)
     return True
 
-# %% ../nbs/12_study.ipynb #488ac5b9
+# %% ../nbs/12_study.ipynb #2fbfd639
 def pictures_of(
     params: dict, # of a run or a call
 ) -> dict: # size, resize and stream, for `load_data`
@@ -1203,7 +1208,7 @@ def default_jobs() -> int:
     import torch
     return 1 if torch.cuda.is_available() else cores()
 
-# %% ../nbs/12_study.ipynb #2fbfd639
+# %% ../nbs/12_study.ipynb #9b4a596e
 def show_path(path: Path) -> str:
     "A path as short as it can be from here."
     relative = os.path.relpath(path)
@@ -1240,7 +1245,7 @@ def summary(
         if found: lines.append(f"{what} ({', '.join(k[1:] for k in kinds if any(p.suffix == k for p in names))}) in {show_path(folder)}: {', '.join(found)}")
     return "\n".join(lines)
 
-# %% ../nbs/12_study.ipynb #9b4a596e
+# %% ../nbs/12_study.ipynb #84b97db9
 def reproduce(
     studies=(), # names, or "all"; none: the first study
     profile: str = "default", # one of `PROFILES`
@@ -1269,7 +1274,7 @@ def reproduce(
     print(f"\n{said}. Runs and executed notebooks: {show_path(plan.runs)}", file=stream, flush=True)
     return plan
 
-# %% ../nbs/12_study.ipynb #a654c2dd
+# %% ../nbs/12_study.ipynb #9f7f888d
 def data_here(
     data: str, # the data set that a run was made with
 ) -> str:
@@ -1306,7 +1311,7 @@ def model_of(
     from kdnb.noise import load_model
     return fast_layout(load_model(run.folder/"model.safetensors")[0]).to(device).eval()
 
-# %% ../nbs/12_study.ipynb #1ca9cf78
+# %% ../nbs/12_study.ipynb #54f8a1fe
 def network_and_data(
     model: str, # a run's id, or a network that the user brings, as `open_model` names it
     runs: str = "", # folder of the runs
@@ -1328,7 +1333,7 @@ def network_and_data(
     if tuple(getattr(z, "shape", ())) != (2, splits.n_classes): raise mistake(f"{model} answers two images of {data} with {tuple(z.shape) if hasattr(z, 'shape') else type(z).__name__}, not with logits (2, {splits.n_classes}). Give a network that knows its {splits.n_classes} classes.")
     return net, splits
 
-# %% ../nbs/12_study.ipynb #54f8a1fe
+# %% ../nbs/12_study.ipynb #bebc1749
 def save_rows(
     rows, # a DataFrame
     path, # a .csv file
