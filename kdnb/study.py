@@ -1069,22 +1069,23 @@ def in_turn(
     deadline: float = math.inf, # as in `drive`
 ):
     "Carry a plan out in this process, one call after the other: with several processes, which share every training."
-    from kdnb.core import OutOfTime
-    over, late, here = threading.Event(), threading.Event(), threading.get_ident()
+    from kdnb.core import KdnbError, OutOfTime
+    over, late = threading.Event(), threading.Event()
     def look():
         while not over.wait(.3):
             show(board)
-            if _overdue(deadline) and not late.is_set(): late.set(); signal.pthread_kill(here, signal.SIGINT)
+            if late.is_set() or not _overdue(deadline): continue
+            late.set()
+            for kernel in psutil.Process().children(recursive=True): kernel.kill()
     eye = threading.Thread(target=look, daemon=True); eye.start()
     try:
         os.environ |= dict(KDNB_DEADLINE=str(deadline), KDNB_DATA=plan.data)
         for call in plan.calls:
             if call.done: continue
             try: run_call(call.notebook, str(call.file))
-            except OutOfTime: raise out_of_time(plan, board) from None
-    except BaseException:  # Ctrl-C, or what the command makes of it
-        if late.is_set(): raise out_of_time(plan, board) from None
-        raise
+            except KdnbError as e:
+                if not (late.is_set() or isinstance(e, OutOfTime)): raise
+                call.beside(".error").unlink(missing_ok=True); raise out_of_time(plan, board) from None
     finally: over.set(); eye.join(); show(board)
 
 
