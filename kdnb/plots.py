@@ -834,10 +834,8 @@ def _pass_axis(
 # %% ../nbs/11_plots.ipynb #931533cc
 def _named_models(
     means, # of `cost_plot`: group, name, mean
-    roles: dict, # group -> role
-) -> pd.Series: # bool: the most robust of each group, and all teachers
-    teacher = means.group.map(lambda g: roles[g] in _TEACHERS)
-    return teacher | means.index.isin(means.groupby("group", sort=False)["mean"].idxmax())
+) -> np.ndarray: # bool: the most robust of each group
+    return means.index.isin(means.groupby("group", sort=False)["mean"].idxmax())
 
 
 def _in_two(text) -> str: # a long text in two lines, about as long
@@ -890,7 +888,7 @@ def _spread(
 
 
 def _draw_models(ax, means, looks, roles) -> tuple: # (points, bars, how far each point reaches), for `_place_names`
-    named, points, bars, reach = _named_models(means, roles), [], [], []
+    named, points, bars, reach = _named_models(means), [], [], []
     for p, say in zip(means.itertuples(), named):
         colour, marker = looks[p.group]; size = 8.5 if roles[p.group] in _TEACHERS else 6.5
         ax.plot([p.at, p.at], [p.mean - p.std, p.mean + p.std], color=colour, lw=.8, alpha=.4, zorder=1.8, solid_capstyle="butt")
@@ -921,7 +919,7 @@ def cost_plot(
     roles: dict = None, # group -> role; the eight groups of `_GROUPS` need no entry
     reference: str = "smoothed teacher", # the group whose best model is the dashed line; no line where it is not in the table
 ):
-    "Forward passes an image against robust accuracy: mean over seeds, with a thin bar of one std; the best of each group and all teachers are named."
+    "Forward passes an image against robust accuracy: mean over seeds, with a thin bar of one std; the best of each group is named."
     need_columns(rows, ["name", "group", "passes", "robust"])
     if not (rows.passes >= 1).all(): raise KdnbError("passes must be at least 1 for every model. Give the forward passes an image: 1 for a deterministic model, the draws of a smoothed one.")
     done, roles = rows.dropna(subset=["robust"]), _GROUPS | (roles or {})
