@@ -23,7 +23,6 @@ __all__ = ['ATTACK_NAMES', 'EVERY_NAME', 'DEFECT_NAMES', 'STUDENT_NAMES', 'WIDER
 # %% ../nbs/13_studies.ipynb #54ca18eb
 import re, time
 from pathlib import Path
-from types import SimpleNamespace
 
 from .study import STUDIES, Plan, Run, find_run, home, mistake, model_of, nearest, teacher_of
 
@@ -1211,13 +1210,13 @@ def tell_board(
     from kdnb.evaluation import paired_difference, pm
     group, cost = rows.groupby("name").group.first(), rows.groupby("name").passes.first()
     mean, of = rows.groupby("name").robust.mean(), lambda m: pm(rows[rows.name == m].robust)
-    students, alone = [m for m in alive if group[m] in (OF_SMOOTHED, OF_ROBUST, OF_CLEAN)], [m for m in alive if group[m] == NOBODY and m != STUDENT_NAMES["shuffled"]]  # which got rows of a teacher, though of other images
+    named = {OF_SMOOTHED: "students of a smoothed teacher", OF_ROBUST: "students of a robust teacher", OF_CLEAN: "students of a clean teacher", NOBODY: "networks that had no teacher"}
+    shown = {g: [m for m in alive if group[m] == g and m != STUDENT_NAMES["shuffled"]] for g in named}  # which got rows of a teacher, though of other images
+    students, tests = [m for g in named if g != NOBODY for m in shown[g]], sum(map(len, shown.values()))
     if SMOOTHED not in alive or not students: return "The smoothed teacher or its students are not on this board, so the question is left open here."
-    def beside(m, other, tests): return paired_difference(alive[m], alive[other][np.arange(len(alive[m])) % len(alive[other])], repeats=20_000, alpha=.05/tests)  # Bonferroni
-    pair = {m: beside(m, SMOOTHED, len(students)) for m in students}
-    above, below, best = sum(d["low"] > 0 for d in pair.values()), sum(d["high"] < 0 for d in pair.values()), max(students, key=mean.get)
-    told = (f"The smoothed teacher keeps {of(SMOOTHED)} % of the images under every attack, with {cost[SMOOTHED]} passes an image; of {len(students)} deterministic students, which answer in one pass, {above} keep more, {len(students) - above - below} cannot be told from it and {below} keep fewer "
-            f"(paired intervals, 95 % for all {len(students)} together). The most robust of them, {best}, keeps {of(best)} %")
-    if not alone: return told + "."
-    top = max(alone, key=mean.get)
-    return told + f", and the most robust network that had no teacher, {top}, {of(top)} %: a difference of {_interval(SimpleNamespace(**beside(best, top, 1)))}, between two that were picked as the best of {len(students)} and of {len(alone)} on these very images."
+    def above(m): return paired_difference(alive[m], alive[SMOOTHED][np.arange(len(alive[m])) % len(alive[SMOOTHED])], repeats=20_000, alpha=.05/tests)["low"] > 0  # Bonferroni
+    counts = [f"{sum(map(above, some))} of {len(some)} {named[g]}" for g, some in shown.items() if some]
+    alone = len(next(iter(alive.values()))) == 1
+    best = [f"the most robust {what}, {top}, keeps {of(top)} %" for what, some in (("student", students), ("network that had no teacher", shown[NOBODY])) if some for top in [max(some, key=mean.get)]]
+    return (f"The smoothed teacher keeps {of(SMOOTHED)} % of the images under every attack, with {cost[SMOOTHED]} passes an image; of those that answer in one pass, {', '.join(counts[:-1])}{' and ' * (len(counts) > 1)}{counts[-1]} keep more (paired intervals over the images, 95 % for all {tests} together"
+            f"{'; one training of each, and what another seed would change is not in them' * alone}). {best[0][0].upper()}{best[0][1:]}{', and ' * (len(best) > 1)}{''.join(best[1:])}.")
