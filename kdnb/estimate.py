@@ -199,10 +199,10 @@ def sanity_passes(
     attack_draws: int, # noise draws a step
     draws: int, # in a vote
 ) -> tuple: # forward, backward
-    "What `sanity_checks` with 10 steps costs, at most: 8 votes, 63 steps, for a noisy network 10 more without its noise, and some looks, three of them at batches."
+    "What `sanity_checks` with 10 steps costs, at most: 9 votes, 63 steps, for a noisy network 10 more without its noise, and some looks, three of them at batches, two with a gradient."
     m, d = (attack_draws, draws) if noisy else (1, 1)
-    back = n * ((63 + 10 * noisy) * m + 1) + min(n, 8) * m
-    return back + n * (8 * d + 5 + noisy) + min(n, 8), back
+    back = n * ((63 + 10 * noisy) * m + 2) + min(n, 8) * m
+    return back + n * (9 * d + 5 + noisy) + min(n, 8), back
 
 
 def strength_passes(
@@ -231,7 +231,7 @@ def _attack(known, id):
     checked = sanity_passes(min(p["sanity"], n), noisy, p["strong_draws"], p["draws"]) if p["sanity"] else (0, 0)
     grown = strength_passes(min(p["strength"], n), noisy, p["strong_steps"], p["strong_draws"], p["draws"]) if p["strength"] else (0, 0)
     looked, back, strong = d * len(known.splits(id).test) + auto[0] + checked[0] + grown[0], auto[1] + checked[1] + grown[1], 2 + p["keep"]
-    mine = Passes(model, 250, n * (steps + strong * forward + votes + square) + looked, n * (steps + strong * backward) + back, held=m, bound=bound or bool(square or p["auto"] or noisy and (p["sanity"] or p["strength"])))
+    mine = Passes(model, 250, n * (steps + strong * forward + votes + square) + looked + 4, n * (steps + strong * backward) + back + 4, held=m, bound=bound or bool(square or p["auto"] or noisy and (p["sanity"] or p["strength"])))
     def crafted(s): f, b, bound = strong_passes(known.noisy(s), p["strong_steps"], p["strong_draws"], p["strong_restarts"]); return Passes(s, 250, n * f, n * b, held=p["strong_draws"] if known.noisy(s) else 1, bound=bound, shared=True)
     return [mine, *map(crafted, others)]
 

@@ -17,8 +17,8 @@ __all__ = ['ATTACK_NAMES', 'EVERY_NAME', 'DEFECT_NAMES', 'STUDENT_NAMES', 'WIDER
            'network_mark', 'averaging_measures', 'count_draws', 'as_published', 'averaging', 'certificates',
            'certified_differences', 'certified_rows', 'certified_lines', 'published_lines', 'compare_certifiers',
            'merged_rows', 'broken_within', 'bound_lines', 'distance_lines', 'closeness_lines', 'tell_averaging',
-           'time_rows', 'leaderboard_models', 'deployed', 'leaderboard', 'answers', 'board_rows', 'answer_seconds',
-           'board_lines', 'tell_board']
+           'time_rows', 'leaderboard_models', 'deployed', 'leaderboard', 'answers', 'trained', 'transfer_checks',
+           'board_rows', 'answer_seconds', 'board_lines', 'tell_board']
 
 # %% ../nbs/13_studies.ipynb #54ca18eb
 import re, time
@@ -658,16 +658,12 @@ def attack_checks(
     "Do the attacks make sense together? White-box below transfer below clean, and Square finds next to nothing that the others missed."
     import pandas as pd
     from kdnb.core import load_tensors
-    from kdnb.evaluation import check_order, check_results, survivors
+    from kdnb.evaluation import check_results
     rows = []
     for method, run in ((m, run) for m, runs in attacks.items() for run in runs):
         tensors = load_tensors(run.folder/"right.safetensors")[0]
         found = {k.split("/", 1)[1]: v.bool() for k, v in tensors.items() if k.startswith("votes/")}
-        random, before = any(k.startswith("soft/") for k in tensors), survivors({k: v for k, v in found.items() if k != "square"})  # two rules: a network that was asked by votes
-        moved = {k.split()[-1]: v for k, v in found.items() if k.startswith("transfer")}
-        checks = check_results(found["clean"], found["strong"] & found["margin"], moved, random=random)
-        if "square" in found: checks += check_order("Square", {"with Square": before & found["square"], "the other attacks": before}, random)
-        rows += [r | dict(check=f"{method}: {r['check']}") for r in checks]
+        rows += [r | dict(check=f"{method}: {r['check']}") for r in check_results(found, any(k.startswith("soft/") for k in tensors))]  # two rules: a network that was asked by votes
     return pd.DataFrame(rows)
 
 
@@ -1097,7 +1093,7 @@ def deployed(
 ) -> tuple: # parameters of attack, of cross, of certify
     "How a model of a group answers, and so how it is attacked and certified."
     attack, certify = settings["attack"], settings["certify"]
-    if group == ONE_DRAW: attack = attack | settings["teacher"] | dict(draws=1)
+    if group == ONE_DRAW: attack = attack | settings["teacher"] | dict(draws=1, strength=0)
     elif group == SMOOTHED: attack, certify = attack | settings["teacher"], certify | dict(n0=100, batch_size=100)
     elif group == BY_VOTE: attack, certify = attack | settings["voters"] | dict(sigma=certify["sigma"]), certify | dict(n0=100)
     else: certify = certify | dict(n0=0)
@@ -1141,13 +1137,39 @@ def answers(
     return own, {"clean": own["clean"]} | {k: v.bool() for k, v in others.items() if k != "ids"}
 
 
+def trained(
+    attack: Run, # finished
+) -> float: # millions; nan where a training has not counted
+    "How many images went through a network, forward and back, while it was trained."
+    from kdnb.study import find_run
+    m = find_run(str(attack.root), attack.metrics["params"]["model"]).metrics
+    return (m["forward"] + m["backward"]) / 1e6 if "forward" in m else float("nan")
+
+
+def transfer_checks(
+    attacks: dict, # name -> finished runs of attack, by seed
+    crosses: dict, # name -> finished runs of cross
+): # rows for `verdict`: name, seed, check, passed, said
+    "Do the images of other networks break more than a network's own attacks?"
+    import pandas as pd
+    from kdnb.evaluation import check_results
+    rows = []
+    for m, some in attacks.items():
+        for k, run in enumerate(some):
+            own, others = answers(run, crosses[m][k])
+            found = [r for r in check_results(own | others, run.metrics["random"]) if r["check"].startswith("transfer")]
+            worse = [r for r in found if not r["passed"]]
+            rows.append(dict(name=m, seed=k, check="transfer", passed=not worse, said=worse[0]["said"] if worse else f"the images of {len(found)} other networks break no more than its own attacks"))
+    return pd.DataFrame(rows)
+
+
 def board_rows(
     models: dict, # name -> dict(study, group, runs), of the report's `made`
     attacks: dict, # name -> finished runs of attack, by seed
     crosses: dict, # name -> finished runs of cross
     certificates: dict, # name -> finished runs of certify
     radius: float, # l2, at which certified accuracy is told
-): # (tidy rows: name, seed, study, group, clean, white_box, transfer, robust, certified, parameters, passes (an image); name -> bool [seeds, n]: which survive all)
+): # (tidy rows: name, seed, study, group, clean, white_box, transfer, robust, certified, parameters, trained (millions of images forward and back, of its own training), passes (an image); name -> bool [seeds, n]: which survive all)
     "Every model, seed by seed. One draw of a noisy teacher would be right in all of many attacks only by luck (a running minimum), so its worst single attack is told."
     import numpy as np
     import pandas as pd
@@ -1161,7 +1183,7 @@ def board_rows(
             own, others = answers(run, crosses[m][k]); score = worst if about["group"] == ONE_DRAW else kept
             proven = certified_accuracy(read_rows(certificates[m][k].folder/"rows.csv"), radius) if certificates[m] else None
             rows.append(dict(name=m, seed=k, study=about["study"], group=about["group"], clean=mean(own["clean"]), white_box=score(own), transfer=score(others), robust=score(own | others), certified=proven,
-                             parameters=run.metrics["parameters"], passes=run.metrics["params"]["draws"] if run.metrics["random"] else 1))
+                             parameters=run.metrics["parameters"], trained=trained(run), passes=run.metrics["params"]["draws"] if run.metrics["random"] else 1))
             alive.setdefault(m, []).append(survivors(own | others).numpy())
     return pd.DataFrame(rows), {m: np.stack(v) for m, v in alive.items()}
 
@@ -1197,7 +1219,7 @@ def board_lines(
     for place, m in enumerate(order, 1):
         t = rows[rows.name == m]; first = t.iloc[0]
         lines.append({"": place, "model": m, "what it is": first.group, "study": first.study, "survives every attack": pm(t.robust), "clean": pm(t.clean), "white-box alone": pm(t.white_box), f"certified, l2 {radius:g}": pm(t.certified),
-                      "parameters": f"{first.parameters:,}", "passes an image": f"{first.passes:,}", "M multiply-adds an image": f"{first.arithmetic / 1e6:,.2f}"})
+                      "parameters": f"{first.parameters:,}", "training passes (M)": pm(t.trained, 2, 1), "passes an image": f"{first.passes:,}", "M multiply-adds an image": f"{first.arithmetic / 1e6:,.2f}"})
     return lines
 
 
