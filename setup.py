@@ -15,7 +15,7 @@ setup(
     long_description_content_type="text/markdown",
     packages=find_packages(include=["kdnb", "kdnb.*"]), package_data={"kdnb": ["embedded/*"]},
     python_requires=">=" + cfg["min_python"], install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in ("dev", "slurm")},
     entry_points={"console_scripts": cfg["console_scripts"].split(),
                   "nbdev": ["kdnb=kdnb._modidx:d"]},
     zip_safe=False,
