@@ -8,13 +8,14 @@ __all__ = ['TYPES', 'MACHINERY', 'GOES_ON', 'ID', 'PROFILES', 'STUDIES', 'ONE_TH
            'read_parameter', 'check_value', 'parse_value', 'parameters', 'check_parameters', 'given', 'plain_code',
            'imported_rooms', 'code_beside', 'source_digest', 'single', 'data_mark', 'run_id', 'revision', 'cores',
            'several', 'helps', 'hardware', 'provenance', 'data_name', 'runs_root', 'damage', 'Work', 'Run', 'can_go_on',
-           'find_run', 'run_cells', 'ensure', 'Call', 'mentioned', 'Plan', 'known_studies', 'load_profile',
-           'choose_studies', 'data_place', 'plan_study', 'own_kernel', 'error_line', 'trains', 'assist', 'dismiss',
-           'run_notebook', 'check_writable', 'urgency', 'time_left', 'clock', 'Board', 'bar', 'doing', 'head', 'show',
-           'here', 'follow_driver', 'stop', 'write_plan', 'planned_calls', 'job_command', 'reporting', 'run_call',
-           'alone_in', 'in_turn', 'snakemake_command', 'out_of_time', 'drive', 'published_files', 'publish',
-           'pictures_of', 'check_plan', 'default_jobs', 'show_path', 'plain_table', 'summary', 'reproduce', 'data_here',
-           'data_of', 'teacher_of', 'model_of', 'network_and_data', 'save_rows']
+           'find_run', 'run_cells', 'ensure', 'typed', 'command_of', 'made_from', 'card', 'write_card', 'Call',
+           'mentioned', 'Plan', 'known_studies', 'load_profile', 'choose_studies', 'data_place', 'plan_study',
+           'own_kernel', 'error_line', 'trains', 'assist', 'dismiss', 'run_notebook', 'check_writable', 'urgency',
+           'time_left', 'clock', 'Board', 'bar', 'doing', 'head', 'show', 'here', 'follow_driver', 'stop', 'write_plan',
+           'planned_calls', 'job_command', 'reporting', 'run_call', 'alone_in', 'in_turn', 'snakemake_command',
+           'out_of_time', 'drive', 'published_files', 'publish', 'pictures_of', 'check_plan', 'default_jobs',
+           'show_path', 'plain_table', 'summary', 'reproduce', 'data_here', 'data_of', 'teacher_of', 'model_of',
+           'network_and_data', 'save_rows']
 
 # %% ../nbs/12_study.ipynb #2ee9761b
 import ast, contextlib, difflib, fcntl, functools, hashlib, importlib.metadata, io, itertools, json, math, os, platform, re, resource, shutil, signal, subprocess, sys, tempfile, textwrap, threading, time, tokenize
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import psutil
 import yaml
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 import kdnb
 
@@ -513,9 +514,11 @@ def _finish(
     taken = sorted(set(made) & set(work.metrics))
     if taken: raise mistake(f"{run.name} may not use the metric {taken[0]!r}: metrics.json keeps that name for how the run was made. Rename it.")
     save_json(work.folder/"metrics.json", {**work.metrics, **made})
+    if (work.folder/"model.safetensors").exists(): write_card(work.folder)
     if run.there: return shutil.rmtree(work.folder)  # another process was faster
     if run.folder.exists(): shutil.rmtree(run.folder)  # without metrics.json: no run
     os.rename(work.folder, run.folder)
+    if "model" in run.params: _renew_card(run)
 
 
 @contextlib.contextmanager
@@ -605,6 +608,196 @@ def ensure(
     return made[0]
 
 # %% ../nbs/12_study.ipynb #baf55578
+def typed(
+    value, # of a parameter
+) -> str: # what `parse_value` reads as this value
+    "A parameter's value as it is typed on a command line."
+    if isinstance(value, str): return value
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf).removesuffix("\n...\n").strip()
+    return text[1:-1] if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], (list, dict)) else text
+
+
+def _in_runs(runs: str) -> str: # for -p runs; "" where that is the usual folder
+    "A folder of runs without the path of this machine: from `runs/` on, or its last part."
+    parts = Path(runs).parts
+    from_runs = parts[len(parts) - 1 - parts[::-1].index("runs"):] if "runs" in parts else parts[-1:]
+    return "" if from_runs[:2] == ("runs", "smoke") else "/".join(from_runs)
+
+
+def command_of(
+    name: str, # a notebook
+    params: dict, # of one of its runs
+) -> str: # for a shell
+    "The `kdnb run` that makes a run: the parameters that are not as the notebook has them."
+    import shlex
+    known, words = parameters(name), ["kdnb", "run", name]
+    each = next((p for p in known.values() if p.each), None)
+    full = {(each.name if each and k == each.single else k): [v] if each and k == each.single else v for k, v in params.items()}
+    for key, value in full.items():
+        if key in known and (known[key].place or value == known[key].default): continue
+        words += ["-p", key, f"path/to/{Path(value).name}" if key == "data" and os.sep in value else typed(value)]
+    if place := _in_runs(params.get("runs", "")): words += ["-p", "runs", place]
+    return shlex.join(words)
+
+# %% ../nbs/12_study.ipynb #f65ff888
+def _names(value): # yields the run ids in a value, however deep
+    if isinstance(value, str) and ID.fullmatch(value): yield value
+    for v in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else (): yield from _names(v)
+
+
+def made_from(
+    params: dict, # of a run
+    root: Path, # folder of the runs
+) -> dict: # run id -> its metrics, or None where it is not here; the first ones first
+    "The runs that a run goes back to."
+    found = {}
+    for id in _names(params):
+        file = root/id/"metrics.json"
+        metrics = json.loads(file.read_text()) if file.exists() else None
+        found |= {**(made_from(metrics["params"], root) if metrics else {}), id: metrics}
+    return found
+
+
+def _first_params(params: dict, before: dict) -> dict: # parameters of the run whose images a run uses
+    up = before.get(params.get("outputs") or params.get("teacher") or "")
+    return _first_params(up["params"], before) if up else params
+
+# %% ../nbs/12_study.ipynb #c4f6f005
+def _percent(share) -> str: return f"{100 * float(share):.1f} %"
+
+
+def _rows_of(path: Path) -> list: # of dicts, one a row of a .csv file; [] without the file
+    import csv
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+
+
+def _head(path: Path) -> dict: # spec, noise_spec, info: what `save_model` wrote in front of the weights
+    from safetensors import safe_open
+    with safe_open(path, framework="np") as f: return json.loads((f.metadata() or {}).get("info", "{}"))
+
+
+def _chosen(folder: Path, metrics: dict) -> dict: # epoch, rule and value of the epoch that was kept; {} where none was chosen
+    steps = sorted(folder.glob("timestep-*/model.safetensors"), key=lambda p: int(p.parent.name.split("-")[1]))  # of an averaging
+    return metrics.get("best") or (_head(steps[-1]).get("info", {}).get("best", {}) if steps else {})
+
+
+def _validated(folder: Path, metrics: dict) -> list: # (images, attack, share right, who measured it)
+    rule = _chosen(folder, metrics).get("rule", "")
+    n, attack = (re.search(pattern, rule) for pattern in (r"on (\d+) images", r"under (.+) on \d+ images"))
+    row = next((r for r in _rows_of(folder/"history.csv") if r.get("chosen") == "True" and "timestep" not in r), {})
+    seen = [("none", row.get("valid_acc")), (attack and attack[1], row.get("valid_adv_acc"))]
+    return [(f"{n[1] if n else ''} validation".strip(), what, _percent(value), "`history.csv`") for what, value in seen if what and value]
+
+
+def _beside(root: Path) -> list: # of folders of runs
+    "Where runs that look at a network may lie: in its folder of runs; without a profile, perhaps in that of another data set."
+    return sorted(root.parent.glob("*/")) if root.parent.name == "smoke" else [root]
+
+
+def _tested(id: str, root: Path) -> list: # as `_validated`, by the runs of attack and certify that looked at this network
+    files = {f"{kind}/{file.parent.name}": file for place in _beside(root) for kind in ("attack", "certify") for file in place.glob(f"{kind}/*/metrics.json")}
+    found = [(json.loads(files[key].read_text()), files[key].parent) for key in sorted(files)]
+    return [(*row, f"`{m['id']}`") for m, folder in found if m["params"].get("model") == id for row in (_attacked if m["experiment"] == "attack" else _certified)(m, folder)]
+
+
+def _attacked(m: dict, folder: Path) -> list: # (images, attack, share right)
+    p, sigma = m["params"], m["params"].get("sigma", 0.)
+    voted = (f", votes of {p['draws']} draws" if m.get("random") else "") + (f" under Gaussian noise, sigma {sigma:g}" if sigma else "")
+    rows = [(f"{m['n_test']} test", "none" + voted, _percent(m["clean_all"]["votes"]))] if "n_test" in m else []
+    return rows + [(f"{r['n']} test", ("none" if r["attack"] == "clean" else f"{r['attack']}, linf {p['eps']:g}") + voted, f"{_percent(r['accuracy'])} ({_percent(r['low'])[:-2]} to {_percent(r['high'])})") for r in _rows_of(folder/"attacks.csv")]
+
+
+def _certified(m: dict, folder: Path) -> list: # as `_attacked`
+    return [(f"{m['n_images']} test", f"any, l2 {float(r):g}: certified ({m['params']['certifier']}) for its vote under Gaussian noise, sigma {m['params']['sigma']:g}", _percent(v)) for r, v in m["accuracy"].items()]
+
+# %% ../nbs/12_study.ipynb #f0321247
+def _classes(data: str, n: int) -> str:
+    "The classes in the order of the logits, where that is known without reading images."
+    from kdnb.data import FASHION
+    train = Path(data)/"train"
+    names = FASHION if data.startswith("fashion_mnist") else [str(i) for i in range(10)] if data == "mnist" else sorted(p.name for p in train.iterdir() if p.is_dir() and not p.name.startswith(".")) if os.sep in data and train.is_dir() else []
+    return ", ".join(names) if len(names) == n <= 20 else f"{n}, in the data set's own order"
+
+
+def _network(head: dict) -> dict: # rows about the network itself
+    spec, noise = head["spec"], head.get("noise_spec") or {}
+    mean, std = (", ".join(f"{v:g}" for v in spec[key]) for key in ("mean", "std"))
+    return {"Network": f"`{spec['name']}`", "In": f"images [N, {', '.join(map(str, spec['shape']))}], pixels in [0, 1]; the normalisation (mean {mean}; std {std}) is inside", "Out": f"logits [N, {spec['n_classes']}]",
+            "Noise": f"{noise['kind']} in {', '.join(noise['where'])}: every pass draws anew" if noise else "none: the network is deterministic"}
+
+
+def _counted(p: dict) -> str: # how many images, in words
+    parts = [f"{p[key] or 'all'} {what}" for key, what in (("n_train", "training"), ("n_valid", "validation"), ("n_test", "test")) if key in p]
+    return f": {', '.join(parts)} images{', split ' + str(p['split_seed']) if p.get('split_seed') else ''}" if parts else ""
+
+
+def _about_run(folder: Path, m: dict, before: dict) -> dict: # rows about data, method, choice, seed and software
+    p, kept, made = _first_params(m["params"], before), _chosen(folder, m), m["revision"]
+    prose = about(notebook(m["experiment"])) if m["experiment"] in notebooks() else ""
+    rows = dict(Size=f"{m['parameters']:,} parameters") if "parameters" in m else {}
+    if p.get("data"): rows["Data"] = f"`{data_name(p['data'])}`{_counted(p)}"
+    rows["Method"] = f"`{m['experiment']}`{': ' + prose.split('. ')[0].rstrip('.') if prose else ''}{'; ' + m['note'] if m.get('note') else ''}"
+    if before: rows["Made from"] = ", ".join(f"`{id}`" for id in before)
+    if kept: rows["Checkpoint"] = f"epoch {kept['epoch']}{' of the last timestep' if 'best' not in m else ''}: {kept['rule']} ({_percent(kept['value'])})"
+    rows["Seed"] = m["seed"]
+    versions = ", ".join(f"{k} {v}" for k, v in m["versions"].items())
+    commit = f" (commit {made['commit'][:12]}{', with changes that are not committed' if made['dirty'] else ''})" if made.get("commit") else ""
+    return rows | dict(Software=versions.replace(f"kdnb {m['versions'].get('kdnb')}", f"kdnb {m['versions'].get('kdnb')}{commit}"), Hardware=m["hardware"].get("gpu") or m["hardware"]["cpu"])
+
+
+def _settings(m: dict) -> str: # the parameters that determine the run
+    known = parameters(m["experiment"]) if m["experiment"] in notebooks() else {}
+    single_of = {p.single: p for p in known.values() if p.each}
+    rows, usual = [], []
+    for key, value in m["params"].items():
+        p = single_of.get(key) or known.get(key)
+        if p and p.place or key in ("data", "seed"): continue
+        if p and value == p.default: usual.append(f"{key} {typed(value) or 'none'}")
+        else: rows.append(f"| {key} | {typed(value)} | {p.help.replace('|', ' ') if p else ''} |")
+    lines = ["| Parameter | Value | Meaning |", "|---|---|---|", *rows, ""] if rows else []
+    return "\n".join(lines + ([f"The others are as the notebook `{m['experiment']}` has them: {'; '.join(usual)}."] if usual else []))
+
+
+def _again(m: dict, before: dict) -> str: # commands
+    made = m["revision"]
+    lines = [f"git checkout {made['commit'][:12]}{'  # the files had been changed since: the result may differ' if made['dirty'] else ''}"] if made.get("commit") else []
+    lines += [command_of(id.split("/")[0], run["params"]) if run else f"# {id} was made elsewhere: its commands are in its own card" for id, run in before.items() if id.split("/")[0] in notebooks()]
+    return "\n".join(lines + ([command_of(m["experiment"], m["params"])] if m["experiment"] in notebooks() else []))
+
+
+def card(
+    folder: Path, # of a run that holds model.safetensors and metrics.json
+) -> str: # Markdown
+    "What a network is, for a person: data, method, numbers, how it was chosen, and the commands that make it again. No times."
+    folder = Path(folder); head, m, root = _head(folder/"model.safetensors"), json.loads((folder/"metrics.json").read_text()), folder.parents[1]
+    before, numbers = made_from(m["params"], root), [*_validated(folder, m), *_tested(m["id"], root)]
+    facts, data = _network(head), _first_params(m["params"], before).get("data")
+    if data: facts["Out"] += f": {_classes(data, head['spec']['n_classes'])}"
+    lines = [f"# {m['id']}", "", "| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in {**facts, **_about_run(folder, m, before)}.items()), "", "## Numbers", ""]
+    if numbers: lines += ["| Images | Attack | Right | Measured by |", "|---|---|---|---|", *("| " + " | ".join(row) + " |" for row in numbers), ""]
+    if not any(row[0].endswith("test") for row in numbers): lines += ["No run of `attack` in this folder of runs has tried it on test images yet.", ""]
+    return "\n".join([*lines, "## Parameters", "", _settings(m), "", "## Make it again", "", "In a clone of kdnb:", "", "```sh", _again(m, before), "```", ""])
+
+
+def write_card(
+    folder: Path, # as for `card`
+):
+    "Write a network's card beside it. A card that cannot be written is no reason to lose a run: then there is a warning, and no card."
+    import warnings
+    from kdnb.core import atomic_path
+    try:
+        with atomic_path(Path(folder)/"card.md") as aside: aside.write_text(card(folder), encoding="utf-8")
+    except Exception as e: warnings.warn(f"{folder} has no card: {type(e).__name__}: {e}")
+
+
+def _renew_card(run: Run):
+    "A run that looked at a network has something to say in its card."
+    id = str(run.params["model"])
+    folder = next((place/id for place in _beside(run.root) if (place/id/"model.safetensors").exists()), None) if ID.fullmatch(id) else None
+    if folder is None: return
+    with contextlib.suppress(Timeout), _locked(folder.with_name(f".{folder.name}.lock")).acquire(timeout=10): write_card(folder)
+
+# %% ../nbs/12_study.ipynb #a1d36f04
 @dataclass
 class Call:
     "One execution of a notebook, and the runs it makes."
@@ -640,7 +833,7 @@ def mentioned(
     if isinstance(value, dict): value = value.values()
     return list(dict.fromkeys(i for v in value for i in mentioned(v, known))) if isinstance(value, (list, tuple, type({}.values()))) else []
 
-# %% ../nbs/12_study.ipynb #ec11da08
+# %% ../nbs/12_study.ipynb #47295523
 class Plan:
     "The calls that a study needs."
     def __init__(self,
@@ -684,7 +877,7 @@ class Plan:
         self.reports[name] = self.call(name, f"tables and figures of {name}", cost, made=made, **params)[0]
         return self.reports[name]
 
-# %% ../nbs/12_study.ipynb #f0321247
+# %% ../nbs/12_study.ipynb #6f444a5c
 PROFILES = ("smoke", "default", "full", "paper")
 STUDIES = {}  # name -> function(plan, settings); the name is that of the report notebook
 
@@ -722,7 +915,7 @@ def choose_studies(
         if name not in known: raise mistake(nearest(name, ["all", *known], "study"))
     return list(dict.fromkeys(names))
 
-# %% ../nbs/12_study.ipynb #24da97fd
+# %% ../nbs/12_study.ipynb #4aedab11
 def data_place(
     data: str, # as typed: a known name, or a folder
 ) -> str: # a folder becomes absolute: notebooks run elsewhere
@@ -754,7 +947,7 @@ def plan_study(
     for name in choose_studies(studies): known_studies()[name](plan, settings.get(name) or {})
     return plan
 
-# %% ../nbs/12_study.ipynb #8b70ff4e
+# %% ../nbs/12_study.ipynb #7dfa754c
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")}
 
 
@@ -786,7 +979,7 @@ def error_line(
     if kind == "DeadKernelError": return f"notebook {name} stopped: its kernel died, perhaps for want of memory. Free some (fewer --jobs) and start again. The notebook so far: {log}"
     return f"notebook {name} stopped with {kind}: {(said.splitlines() or [''])[0]}. The executed notebook, with the trace: {log}"
 
-# %% ../nbs/12_study.ipynb #cab9f09c
+# %% ../nbs/12_study.ipynb #ca320c0f
 def _papermill(
     name: str, # a notebook
     params: dict, # checked
@@ -858,7 +1051,7 @@ def run_notebook(
     finally: lines = list(dict.fromkeys(made.read_text().splitlines())) if made.exists() else []; made.unlink(missing_ok=True)
     return lines
 
-# %% ../nbs/12_study.ipynb #7a1e141e
+# %% ../nbs/12_study.ipynb #ee5e2a25
 def check_writable(
     folder: Path, # need not exist
     what: str, # what it is called
@@ -871,7 +1064,7 @@ def check_writable(
         with tempfile.NamedTemporaryFile(dir=above, prefix=".kdnb"): pass
     except OSError as e: raise mistake(f"{what} {folder} cannot be written to ({e.strerror}). Choose a folder that you may write to.") from None
 
-# %% ../nbs/12_study.ipynb #0170026c
+# %% ../nbs/12_study.ipynb #6444f29a
 def urgency(
     calls: list, # of Call
 ) -> dict: # key -> cost of the longest chain from this call to an end
@@ -909,7 +1102,7 @@ def clock(
     minutes, s = divmod(int(round(seconds)), 60)
     return f"{minutes}:{s:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{s:02d}"
 
-# %% ../nbs/12_study.ipynb #00e07f72
+# %% ../nbs/12_study.ipynb #2fbfd639
 def _seconds(file) -> float: return json.loads(Path(file).read_text()).get("seconds", 0.)
 
 
@@ -954,7 +1147,7 @@ class Board:
         left = {k: 0. if k in self.finished else max(rate * c - (now - self.started.get(k, now)), .1 * rate * c, 1e-3) for k, c in cost.items()}
         return time_left(self.calls, left, self.jobs, [c.key for c in self.running])
 
-# %% ../nbs/12_study.ipynb #7dfa754c
+# %% ../nbs/12_study.ipynb #9b4a596e
 def bar(
     share: float, # 0 to 1
     width: int = 20, # characters
@@ -1004,7 +1197,7 @@ def show(
         board.stream.write("".join(f"{line}\n" for line in lines))
     board.stream.flush()
 
-# %% ../nbs/12_study.ipynb #6ba82a36
+# %% ../nbs/12_study.ipynb #0b68c00f
 def here() -> str: return f"{platform.node()} {os.environ.get('SLURM_JOB_ID', '')}"  # the machine, and the batch job
 
 
@@ -1034,7 +1227,7 @@ def stop(
     with contextlib.suppress(ProcessLookupError): os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
-# %% ../nbs/12_study.ipynb #fbb2c015
+# %% ../nbs/12_study.ipynb #3e145d6a
 def write_plan(
     plan: Plan,
 ) -> Path: # plan.json
@@ -1064,7 +1257,7 @@ def job_command(
     if call.wish: return shlex.join([sys.executable, "-m", "kdnb.cli", "sweep", str(own_notebooks().get(call.notebook, call.notebook)), "--point", str(call.file)])
     return shlex.join([sys.executable, "-m", "kdnb.cli", "run", call.notebook, "--params", str(call.file)])
 
-# %% ../nbs/12_study.ipynb #70e52312
+# %% ../nbs/12_study.ipynb #4fa6c286
 @contextlib.contextmanager
 def reporting(
     file: Path, # a call's parameters
@@ -1097,7 +1290,7 @@ def run_call(
         absent = [r.id for r in runs if not r.there]
         if absent: raise mistake(f"notebook {name} ended without making {absent[0]}. See {file.with_suffix('.ipynb')}")
 
-# %% ../nbs/12_study.ipynb #207e0216
+# %% ../nbs/12_study.ipynb #0a79b959
 @contextlib.contextmanager
 def alone_in(
     runs: Path, # folder of the runs
@@ -1151,7 +1344,7 @@ def snakemake_command(
     return [sys.executable, "-m", "snakemake", "--snakefile", str(home()/"nbs"/"experiments"/"Snakefile"), "--directory", str(runs), "--cores", str(jobs), "--rerun-incomplete", "--keep-incomplete",
             "--rerun-triggers", "mtime", "--nolock", "--scheduler", "greedy", "--latency-wait", "5", "--nocolor", *how]
 
-# %% ../nbs/12_study.ipynb #6444f29a
+# %% ../nbs/12_study.ipynb #8cb033c1
 GRACE = 60.  # seconds between the deadline and the end of those who cannot save themselves
 
 
@@ -1205,7 +1398,7 @@ def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if re.search("error|exception|killed", line, re.I)]
     return lines[-1].rstrip(".") if lines else "Snakemake gave no reason"
 
-# %% ../nbs/12_study.ipynb #3d3b46f4
+# %% ../nbs/12_study.ipynb #93844afd
 def published_files(
     run: Run, # a finished report
 ) -> list: # of names
@@ -1236,7 +1429,7 @@ def publish(
     finally: shutil.rmtree(aside, ignore_errors=True)
     return True
 
-# %% ../nbs/12_study.ipynb #84b97db9
+# %% ../nbs/12_study.ipynb #1ca9cf78
 def pictures_of(
     params: dict, # of a run or a call
 ) -> dict: # size, resize and stream, for `load_data`
@@ -1268,7 +1461,7 @@ def default_jobs() -> int:
     import torch
     return 1 if torch.cuda.is_available() else cores()
 
-# %% ../nbs/12_study.ipynb #7f916fe1
+# %% ../nbs/12_study.ipynb #5e95535d
 def show_path(path: Path) -> str:
     "A path as short as it can be from here."
     relative = os.path.relpath(path)
@@ -1305,7 +1498,7 @@ def summary(
         if found: lines.append(f"{what} ({', '.join(k[1:] for k in kinds if any(p.suffix == k for p in names))}) in {show_path(folder)}: {', '.join(found)}")
     return "\n".join(lines)
 
-# %% ../nbs/12_study.ipynb #0b68c00f
+# %% ../nbs/12_study.ipynb #9f7f888d
 def reproduce(
     studies=(), # names, or "all"; none: the first study
     profile: str = "default", # one of `PROFILES`
@@ -1334,7 +1527,7 @@ def reproduce(
     print(f"\n{said}. Runs and executed notebooks: {show_path(plan.runs)}", file=stream, flush=True)
     return plan
 
-# %% ../nbs/12_study.ipynb #e3045f70
+# %% ../nbs/12_study.ipynb #ceccc5cd
 def data_here(
     data: str, # the data set that a run was made with
 ) -> str:
@@ -1371,7 +1564,7 @@ def model_of(
     from kdnb.noise import load_model
     return fast_layout(load_model(run.folder/"model.safetensors")[0]).to(device).eval()
 
-# %% ../nbs/12_study.ipynb #2d98b0e5
+# %% ../nbs/12_study.ipynb #44e3f37a
 def network_and_data(
     model: str, # a run's id, or a network that the user brings, as `open_model` names it
     runs: str = "", # folder of the runs
@@ -1393,7 +1586,7 @@ def network_and_data(
     if tuple(getattr(z, "shape", ())) != (2, splits.n_classes): raise mistake(f"{model} answers two images of {data} with {tuple(z.shape) if hasattr(z, 'shape') else type(z).__name__}, not with logits (2, {splits.n_classes}). Give a network that knows its {splits.n_classes} classes.")
     return net, splits
 
-# %% ../nbs/12_study.ipynb #63b23b9a
+# %% ../nbs/12_study.ipynb #866454c1
 def save_rows(
     rows, # a DataFrame
     path, # a .csv file
