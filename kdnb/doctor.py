@@ -33,9 +33,18 @@ class Finding:
     def bad(self) -> bool: return self.needed and self.state != "ok"
 
 
-def ok(what, said): return Finding("ok", what, said)
-def missing(what, said, step): return Finding("missing", what, said, step, needed=False)
-def problem(what, said, step, needed=True): return Finding("problem", what, said, step, needed)
+def ok(what, said):
+    "It is as it should be."
+    return Finding("ok", what, said)
+
+def missing(what, said, step):
+    "It is not there, and only some calls need it."
+    return Finding("missing", what, said, step, needed=False)
+
+def problem(what, said, step, needed=True):
+    "It is broken."
+    return Finding("problem", what, said, step, needed)
+
 def _brief(e) -> str: return " ".join(f"{type(e).__name__}: {e}".split())[:160]
 def _size(n) -> str: return f"{n / 2**30:.1f} GiB" if n > 2**29 else f"{n / 2**20:.0f} MiB"
 
@@ -73,7 +82,7 @@ def look_at_python() -> list: # of Finding
     return found
 
 
-EXTRAS = dict(onnx="kdnb export --to onnx", slurm="kdnb sweep --executor slurm", dev="the tests (nbdev_test)")
+EXTRAS = dict(onnx="kdnb export --to onnx", slurm="kdnb sweep --executor slurm", docs="kdnb docs", dev="the tests (nbdev_test)")
 SHOWN = ("torch", "torchvision", "numpy", "pandas", "papermill", "jupyterlab", "snakemake", "pyautoattack", "safetensors", "accelerate")
 
 

@@ -1198,7 +1198,9 @@ def show(
     board.stream.flush()
 
 # %% ../nbs/12_study.ipynb #0b68c00f
-def here() -> str: return f"{platform.node()} {os.environ.get('SLURM_JOB_ID', '')}"  # the machine, and the batch job
+def here() -> str:
+    "The machine, and the batch job."
+    return f"{platform.node()} {os.environ.get('SLURM_JOB_ID', '')}"
 
 
 def follow_driver():

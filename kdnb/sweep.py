@@ -40,7 +40,11 @@ def read_grid(
     return grid
 
 
-def swept(grid: dict) -> list: return [key for key, values in grid.items() if len(values) > 1]  # names
+def swept(
+    grid: dict, # from `read_grid`
+) -> list:
+    "The parameters with several values."
+    return [key for key, values in grid.items() if len(values) > 1]
 
 # %% ../nbs/16_sweep.ipynb #ce359e41
 def upstream(
@@ -56,7 +60,11 @@ def upstream(
     return sorted(set(found))
 
 
-def determining(name: str, params: dict) -> dict: # those of its parameters that determine a result
+def determining(
+    name: str, # a notebook
+    params: dict, # all of its parameters
+) -> dict:
+    "Those of a notebook's parameters that determine a result."
     return {k: study.data_mark(v) if k == "data" else v for k, v in params.items() if not parameters(name)[k].place}
 
 
@@ -91,7 +99,9 @@ class Point:
         return self.expected
 
 
-def show_value(value) -> str: return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)  # for a reader
+def show_value(value) -> str:
+    "A parameter's value for a reader."
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
 def plan_points(
@@ -151,7 +161,9 @@ def metrics_of(
     return {k: found[k] for k in [*(k for k in found if k not in COUNTS), *(k for k in COUNTS if k in found)]}
 
 
-def plain(value): return value if isinstance(value, (int, float, str)) else json.dumps(value)  # lists and dicts as they are typed
+def plain(value):
+    "A value for a table: lists and dicts as they are typed."
+    return value if isinstance(value, (int, float, str)) else json.dumps(value)
 
 
 def collect(
@@ -192,7 +204,9 @@ def choose_x(
     return x or next((name for name in names if name != "seed"), names[0])
 
 # %% ../nbs/16_sweep.ipynb #dc8aa87e
-def is_number(values) -> bool: return all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+def is_number(values) -> bool:
+    "Are all of them numbers?"
+    return all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
 
 
 def draw_line(
@@ -239,7 +253,9 @@ def line_looks(
     return {v: dict(color=colour, marker="osD^vPX*"[i % 8], label=show_value(v)) for i, (v, colour) in enumerate(zip(values, colours))}
 
 
-def in_a_row(n: int) -> int: return 2 if n == 4 else min(3, n)  # of n panels
+def in_a_row(n: int) -> int:
+    "How many of n panels stand side by side."
+    return 2 if n == 4 else min(3, n)
 
 
 def empty_panels(n: int) -> tuple: # (figure, axes of n panels)
