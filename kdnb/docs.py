@@ -893,18 +893,17 @@ def build_docs(
     out="_docs", # folder of the site; what is there is replaced
     jobs: int = None, # notebooks executed at a time; None: as many as there are cores
     execute: bool = True, # False: show the copies that were executed before, and where there is none the notebook without outputs
-    root: Path = None, # of the clone; None: this one
 ) -> Path: # the front page
     "Build the site: `kdnb docs`."
     from kdnb.study import check_writable, cores
-    _check_installed()
-    root, out = Path(root or home()), Path(out).absolute()
-    work, pages = root/"_proc", find_pages(root)
-    if not execute: copies = {page.name: next((work/"executed").glob(f"{page.name.replace('/', '-')}-{'?' * 12}.ipynb"), page.path) for page in pages}
+    root, out = home(), Path(out).absolute()
     if jobs is not None and jobs < 1: raise mistake(f"--jobs {jobs} is not possible. Give 1 or more.")
-    if out.exists() and any(out.iterdir()) and not (out/"genindex.html").exists(): raise mistake(f"{out} holds something that is not this site. Name another folder with --out.")
+    if out.exists() and not (out.is_dir() and ((out/"genindex.html").exists() or not any(out.iterdir()))): raise mistake(f"{out} holds something that is not this site. Name another folder with --out.")
     check_writable(out, "the folder of the site")
+    _check_installed()
+    work, pages = root/"_proc", find_pages(root)
     if execute: copies = execute_all(pages, root, work, jobs or cores())
+    else: copies = {page.name: next((work/"executed").glob(f"{page.name.replace('/', '-')}-{'?' * 12}.ipynb"), page.path) for page in pages}
     rooms = write_sources(root, pages, copies, work/"pages")
     write_static(work/"static")
     run_sphinx(work/"pages", work/"html", sphinx_settings(pages, rooms, work/"static"), len(pages) + len(rooms) + len(committed_results(root)))
