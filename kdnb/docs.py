@@ -526,7 +526,9 @@ CAPTIONS = {
         "distances": "Share of images that no error was found for within the l2 distance d, by PGD and by DDN; where a curve crosses one half is the median.",
         "closeness": "How close each network stays to the Monte-Carlo average it stands for, timestep by timestep: error (above) and agreement of the predicted class (below), beside the network it began with.",
         "draws": "Draws that the sequential certifier needs, image by image, the costliest first; the dotted line is what a fixed number costs for every image."},
-    "leaderboard": {"cost": "Passes of a network to answer once against the share of images that survive every attack, for every model of every study."},
+    "leaderboard": {
+        "cost": "Passes of a network to answer once against the share of images that survive every attack, for every model of every study.",
+        "strength": "Was the attack on the smoothed teacher strong enough? Its accuracy against steps, radius and noise draws of the strong attack. The vertical lines are what the board used."},
 }
 
 

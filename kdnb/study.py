@@ -1389,8 +1389,8 @@ def drive(
         finally: stop(process)
         show(board)
         if go_on: return
-        errors = [c.beside(".error") for c in plan.calls if c.beside(".error").exists()]
-        if errors: raise mistake(errors[0].read_text())
+        failed = [c for c in plan.calls if c.beside(".error").exists()]
+        if failed: raise mistake(f"{failed[0].label}: {failed[0].beside('.error').read_text()}")
         if all(c.done for c in plan.calls): return
         if late or any(c.beside(".out-of-time").exists() for c in plan.calls): raise out_of_time(plan, board)
         raise mistake(f"the steps could not be carried out: {_last_line(log)}. All of it: {log}")
@@ -1529,7 +1529,7 @@ def reproduce(
     print(f"\n{said}. Runs and executed notebooks: {show_path(plan.runs)}", file=stream, flush=True)
     return plan
 
-# %% ../nbs/12_study.ipynb #ceccc5cd
+# %% ../nbs/12_study.ipynb #49c77ef5
 def data_here(
     data: str, # the data set that a run was made with
 ) -> str:
@@ -1566,7 +1566,7 @@ def model_of(
     from kdnb.noise import load_model
     return fast_layout(load_model(run.folder/"model.safetensors")[0]).to(device).eval()
 
-# %% ../nbs/12_study.ipynb #44e3f37a
+# %% ../nbs/12_study.ipynb #c11bc24c
 def network_and_data(
     model: str, # a run's id, or a network that the user brings, as `open_model` names it
     runs: str = "", # folder of the runs
@@ -1588,7 +1588,7 @@ def network_and_data(
     if tuple(getattr(z, "shape", ())) != (2, splits.n_classes): raise mistake(f"{model} answers two images of {data} with {tuple(z.shape) if hasattr(z, 'shape') else type(z).__name__}, not with logits (2, {splits.n_classes}). Give a network that knows its {splits.n_classes} classes.")
     return net, splits
 
-# %% ../nbs/12_study.ipynb #866454c1
+# %% ../nbs/12_study.ipynb #91b4c977
 def save_rows(
     rows, # a DataFrame
     path, # a .csv file
