@@ -372,14 +372,16 @@ def measure_speed(
         with torch.no_grad(): frozen(x)
     def attack(x, y): input_gradient(frozen, x, y)
     def training(x, y): optimizer.zero_grad(set_to_none=True); torch.nn.functional.cross_entropy(model.train()(x), y).backward(); optimizer.step()
+    def casts(): return torch.autocast(device.type, torch.bfloat16) if amp else contextlib.nullcontext()
     def timed(n):
         few, found = show(n), {}
-        with torch.autocast(device.type, torch.bfloat16) if amp else contextlib.nullcontext():
+        with casts():
             for kind in (forward, attack, training):
                 if kind.__name__ in kinds: found[kind.__name__] = repeated(lambda: kind(*few), device)
         return Speed(*(found[k][0] / n if k in found else 0. for k in ("forward", "attack", "training")), adds, min(f[1] for f in found.values()), {k: (f[2] - f[1]) / n for k, f in found.items()}, n)
     n = batch
-    if device.type == "cpu": n = min(batch, max(4, int(4 * .5 / repeated(lambda: forward(*show(4)), device, 2)[0])))  # half a second forward
+    if device.type == "cpu":  # half a second forward; some take bfloat16 by emulation
+        with casts(): n = min(batch, max(2, int(2 * .5 / repeated(lambda: forward(*show(2)), device, 2)[0])))
     while True:
         try: return timed(n)
         except torch.OutOfMemoryError:
@@ -428,11 +430,15 @@ def measure_all(
 ) -> dict: # (network, images a pass, amp) -> Speed
     "Measure what some passes need, each kind once, with one thread as the kernels have."
     import torch
-    kinds, example, threads = {}, {}, torch.get_num_threads()
+    from kdnb.core import progress
+    kinds, example, speeds, threads = {}, {}, {}, torch.get_num_threads()
     for w, key in wanted: kinds.setdefault(key, set()).update(w.kinds); example[key] = w.of
     torch.set_num_threads(1)
-    try: return {key: measure_speed(key[0], known.splits(example[key]), *key[1:], device, some) for key, some in kinds.items()}
+    try:
+        with progress(len(kinds), "measuring passes") as bar:
+            for key, some in kinds.items(): speeds[key] = measure_speed(key[0], known.splits(example[key]), *key[1:], device, some); bar.update(note=key[0][0])
     finally: torch.set_num_threads(threads)
+    return speeds
 
 
 def estimate(

@@ -973,7 +973,7 @@ def _draw_strength(ax, part, kind, looks):
     n = sorted({int(k) for k in part.n}); ax.margins(x=.06)
     ax.set_xlabel(f"{_STRENGTH[kind]}\n({n[0]}{f'–{n[-1]}' if len(n) > 1 else ''} images)")
     if kind == "eps": ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
-    else: _even_ticks(ax, values)
+    else: _even_ticks(ax, values); ax.tick_params(axis="x", labelsize=SMALL if len(values) < 8 else SMALL - 2)
 
 # %% ../nbs/11_plots.ipynb #df409d76
 def strength_curves(
