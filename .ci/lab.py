@@ -57,7 +57,7 @@ def judge(file):
 
 def run_all(page, url, file, work):
     "Open, Run All Cells, save. What a user does, and what they wait for."
-    page.goto(url)
+    page.goto(url, wait_until="domcontentloaded", timeout=120_000)
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
     bar = page.locator("#jp-main-statusbar")
     bar.get_by_text(re.compile(r"\| Idle")).wait_for(timeout=180_000)
@@ -101,7 +101,7 @@ def main(names):
         try:
             wait_for(lambda: lab.poll() is not None or answers(f"{base}/api?token={token}"), "JupyterLab answers", 120)
             if lab.poll() is not None: raise TimeoutError("JupyterLab ended at once")
-            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"])
             for name in names:
                 begun, file = time.monotonic(), work/"clone"/name
                 page = browser.new_page(viewport=dict(width=1400, height=1000))

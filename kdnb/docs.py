@@ -15,6 +15,7 @@ __all__ = ['GROUPS', 'FIRST', 'CAPTIONS', 'STYLE', 'Page', 'group_of_page', 'rea
 # %% ../nbs/19_docs.ipynb #4a93e3b2
 import ast, functools, io, json, os, re, shutil, tempfile, tokenize
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -188,8 +189,9 @@ def _end_kernels():
     "End the kernels that this process has started."
     import psutil
     for child in psutil.Process().children():
-        if "ipykernel_launcher" in " ".join(child.cmdline()):
-            for one in [*child.children(recursive=True), child]: one.kill()
+        with suppress(psutil.Error):  # one that has just ended
+            if "ipykernel_launcher" in " ".join(child.cmdline()):
+                for one in [*child.children(recursive=True), child]: one.kill()
 
 # %% ../nbs/19_docs.ipynb #ffd0730b
 def prose(
@@ -228,7 +230,7 @@ class Definition:
         if self.kind == "class": return next((n.args for n in self.node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
         return getattr(self.node, "args", None)
 
-
+# %% ../nbs/19_docs.ipynb #2471d977
 def definitions(
     source: str, # of a cell
 ) -> list: # of Definition
@@ -267,7 +269,7 @@ def _last_line_of_header(node, arguments) -> int:
     last = max([node.lineno, *(arg.end_lineno for arg in arguments), *(d.end_lineno for d in [*node.args.defaults, *node.args.kw_defaults] if d)])
     return last if node.body[0].lineno == last or arguments and arguments[-1].lineno == node.lineno else min(last + 1, node.body[0].lineno)
 
-# %% ../nbs/19_docs.ipynb #91ba766e
+# %% ../nbs/19_docs.ipynb #f048f4d8
 def told_above(
     found: list, # of Definition
     module: str, # where they belong, e.g. attacks
@@ -303,7 +305,7 @@ def captioned(
     after = [False] + [block.startswith("|") for block in blocks]
     return "\n\n".join(f":::{{container}} table-caption\n{block.strip()}\n:::" if table and not block.startswith("|") else block for block, table in zip(blocks, after))
 
-
+# %% ../nbs/19_docs.ipynb #92b16d70
 def with_outputs(
     cell: dict, # of a page
     outputs: list, # of the executed cell
@@ -318,7 +320,7 @@ def with_outputs(
         else: cells.append(_cell("code", "", [output], ["remove-input"]))
     return cells
 
-
+# %% ../nbs/19_docs.ipynb #b443d93c
 def page_cells(
     cells: list, # of the executed notebook
     module: str = "", # what it exports to
@@ -352,7 +354,7 @@ def merge_folds(
         else: made.append(cell)
     return made
 
-# %% ../nbs/19_docs.ipynb #7fe28f67
+# %% ../nbs/19_docs.ipynb #a55fcf5a
 def site_target(
     place: str, # as the link has it
     beside: Path, # the folder of the notebook it stands in
@@ -386,7 +388,7 @@ def relink(
         return f"{m['picture']}[{m['words']}]({target})"
     return re.sub(r"(?P<code>```.*?```|`[^`\n]+`|\$\$.*?\$\$|\$[^$\n]+\$)|(?P<picture>!?)\[(?P<words>(?:`[^`]*`|[^\[\]])*)\]\((?P<place>[^()\s]+)\)", change, text, flags=re.S)
 
-# %% ../nbs/19_docs.ipynb #b443d93c
+# %% ../nbs/19_docs.ipynb #7c0ef560
 @dataclass
 class Room:
     "A room of the library, as its notebook has it."
@@ -428,7 +430,7 @@ def imported_names(
     except SyntaxError: return {}
     return {a.asname or a.name: n.module.split(".")[1] for n in nodes if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("kdnb.") for a in n.names}
 
-# %% ../nbs/19_docs.ipynb #7c0ef560
+# %% ../nbs/19_docs.ipynb #ba689fd9
 def signature(
     definition: Definition,
 ) -> str: # e.g. "(x, by: float=1.0) -> float"
@@ -475,7 +477,7 @@ def room_page(
     for heading, found in room.sections: parts += [f"## {heading}"] * bool(heading) + [entry(d, room.module) for d in found]
     return "\n\n".join(parts) + "\n"
 
-# %% ../nbs/19_docs.ipynb #db019e4e
+# %% ../nbs/19_docs.ipynb #08e5305e
 def names_for(
     rooms: list, # of Room, in order
 ) -> dict: # module -> {bare name: full name}
@@ -496,7 +498,7 @@ def full_names(
     full = [f"{room.module}.{name}" for room in rooms for _, found in room.sections for d in found for name in [d.name, *(f"{d.name}.{m.name}" for m in d.members)]]
     return {way: f"kdnb.{name}" for name in full for way in (name, f"kdnb.{name}")} | {f"kdnb.{room.module}": f"kdnb.{room.module}" for room in rooms}
 
-# %% ../nbs/19_docs.ipynb #ba689fd9
+# %% ../nbs/19_docs.ipynb #e990c9b2
 CAPTIONS = {
     "smoothed-kd": {
         "trade-off": "Clean accuracy against the share of images that survive every attack, mean ± std over the seeds. Higher and further to the right is better: the smoothed teacher, its students, and students without distillation as controls.",
@@ -531,7 +533,7 @@ CAPTIONS = {
         "strength": "Was the attack on the smoothed teacher strong enough? Its accuracy against steps, radius and noise draws of the strong attack. The vertical lines are what the board used."},
 }
 
-
+# %% ../nbs/19_docs.ipynb #27798293
 @dataclass
 class Results:
     "The committed tables and figures of a study on one data set."
@@ -559,7 +561,7 @@ def committed_results(
     order = list(known_studies())
     return sorted(found, key=lambda r: (order.index(r.study) if r.study in order else len(order), r.data != "fashion_mnist_mini", r.data, r.profile))
 
-# %% ../nbs/19_docs.ipynb #dd47fdc5
+# %% ../nbs/19_docs.ipynb #122d9c35
 def table_text(
     path: Path, # a committed table, Markdown
     place: str, # where its data lies on the site, without its ending
@@ -600,7 +602,7 @@ def drawn_by(
     if loose: found += [(kind, n.value) for kind in dict.fromkeys(loose) for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant) and n.value in names]
     return list(dict.fromkeys(("draw" if kind == "draw" else "show", name) for kind, name in found))
 
-# %% ../nbs/19_docs.ipynb #3873a180
+# %% ../nbs/19_docs.ipynb #b94471c0
 def study_cells(
     cells: list, # of the report notebook
     results: Results,
@@ -639,7 +641,7 @@ def gallery_page(
         if figures: parts += [f"## {results.study} on {results.data}", "::::{container} gallery", *(figure_text(results, name, True) for name in figures), "::::"]
     return "\n\n".join(parts) + "\n"
 
-# %% ../nbs/19_docs.ipynb #3baedc45
+# %% ../nbs/19_docs.ipynb #5a5cbbb0
 def sidebar(
     groups: dict, # name of a group -> list of (label, page)
 ) -> str: # MyST Markdown
@@ -671,7 +673,7 @@ def keep_text(path: Path, text: str, written: set):
     if path.exists() and path.read_text(encoding="utf-8") == text: return
     path.parent.mkdir(parents=True, exist_ok=True); path.write_text(text, encoding="utf-8")
 
-
+# %% ../nbs/19_docs.ipynb #f9c3dba2
 def as_book(cells: list) -> str:
     "Cells as the text of a notebook."
     cells = [cell | dict(id=f"c{i}") for i, cell in enumerate(cells)]
@@ -704,7 +706,7 @@ def write_sources(
     for path in [p for p in folder.rglob("*") if p.is_file() and p not in written]: path.unlink()
     return rooms
 
-# %% ../nbs/19_docs.ipynb #c4731395
+# %% ../nbs/19_docs.ipynb #ee5362a1
 def meant_by(
     text: str, # what stands in backticks
     bare: dict, # bare names and what they mean on this page
@@ -749,10 +751,10 @@ def setup(
 def _parents(node):
     while node.parent is not None: node = node.parent; yield node
 
-# %% ../nbs/19_docs.ipynb #b94471c0
+# %% ../nbs/19_docs.ipynb #feeb0316
 STYLE = """
 @media (min-width: 75em) and (max-width: 82em) { .content { width: 57em; } }
-@media (min-width: 88em) { .content { width: 54em; } }
+@media (min-width: 86em) { .content { width: 55em; } }
 .sidebar-brand-text { font-size: 1.6rem; font-weight: 700; letter-spacing: .02em; }
 article h1 { font-size: 2.1em; line-height: 1.2; margin-top: .9rem; }
 article h2 { font-size: 1.55em; margin-top: 2.2rem; }
@@ -803,7 +805,7 @@ dl.py dd > dl.field-list { font-size: .95em; }
 mjx-container[display="true"] { overflow-x: auto; overflow-y: hidden; padding: .2rem 0; }
 """
 
-
+# %% ../nbs/19_docs.ipynb #aba5f9f3
 def sphinx_settings(
     pages: list, # of Page
     rooms: list, # of Room
@@ -855,7 +857,7 @@ def run_sphinx(
     (target.parent/"warnings.txt").write_text("\n".join(said), encoding="utf-8")
     if said: raise mistake(f"Sphinx warns of {len(said)} things, first of: {said[0]} All: {target.parent/'warnings.txt'}")
 
-# %% ../nbs/19_docs.ipynb #9cf55df8
+# %% ../nbs/19_docs.ipynb #8bb74598
 class LinkReader(HTMLParser):
     "What a page loads, what it links to, and the anchors it has."
     def __init__(self):
@@ -890,7 +892,7 @@ def check_links(
         wrong += [f"{path.relative_to(folder)} loads {place}" for place in re.findall(r"(?:url\(|@import\s+)[\"']?((?:https?:)?//[^\"')\s]+)", path.read_text(encoding="utf-8"))]
     return list(dict.fromkeys(wrong))
 
-# %% ../nbs/19_docs.ipynb #f9c3dba2
+# %% ../nbs/19_docs.ipynb #c1c3202f
 def build_docs(
     out="_docs", # folder of the site; what is there is replaced
     jobs: int = None, # notebooks executed at a time; None: as many as there are cores

@@ -95,7 +95,7 @@ def adopt(
     os.environ["KDNB_OWN"] = os.pathsep.join(map(str, (own_notebooks() | {path.stem: path}).values()))
     return path.stem
 
-
+# %% ../nbs/12_study.ipynb #3049f567
 def code_cells(
     path, # a notebook
 ) -> list: # (source, tags) of each code cell
@@ -116,7 +116,7 @@ def about(
     title = re.sub(r"(?<![.?!])$", ".", lines[0]) if lines else ""
     return f"{title} {re.sub(':$', '.', sentence)}".strip()
 
-# %% ../nbs/12_study.ipynb #e762f938
+# %% ../nbs/12_study.ipynb #5c8cbd27
 TYPES = dict(int=int, float=float, str=str, bool=bool, list=list, dict=dict)
 
 
@@ -145,7 +145,7 @@ class Parameter:
         if None not in (self.low, self.high): return f"{self.low:g} to {self.high:g}"
         return "" if self.low is self.high else f"at least {self.low:g}" if self.high is None else f"at most {self.high:g}"
 
-# %% ../nbs/12_study.ipynb #b3e8e744
+# %% ../nbs/12_study.ipynb #0c2d3f66
 def _constrain(
     parameter: Parameter, # changed in place
     text: str, # what stands in the braces
@@ -171,7 +171,7 @@ def read_parameter(
     parameter.default = check_value(parameter, parameter.default)
     return parameter
 
-# %% ../nbs/12_study.ipynb #5c8cbd27
+# %% ../nbs/12_study.ipynb #80993415
 def _refuse(parameter: Parameter, value):
     allowed = f", {parameter.allowed}" if parameter.allowed else ""
     raise mistake(f"parameter {parameter.name} cannot be {value!r}. Allowed: {parameter.type}{allowed}. It means: {parameter.help or parameter.name}.")
@@ -206,7 +206,7 @@ def parse_value(
     if isinstance(value, list): value = [float(v) if isinstance(v, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", v) else v for v in value]
     return check_value(parameter, value)
 
-# %% ../nbs/12_study.ipynb #80993415
+# %% ../nbs/12_study.ipynb #aa885276
 def parameters(
     name: str, # a notebook
 ) -> dict: # parameter's name -> Parameter
@@ -243,7 +243,7 @@ def given(
     "The parameters a notebook was started with: the first thing that each one asks for."
     return check_parameters(name, {key: namespace[key] for key in parameters(name) if key in namespace})
 
-# %% ../nbs/12_study.ipynb #5ce8ef96
+# %% ../nbs/12_study.ipynb #86404c31
 MACHINERY = ("study", "cli", "sweep")  # rooms that decide when something is computed, never what
 
 
@@ -272,7 +272,7 @@ def imported_rooms(
         elif isinstance(node, ast.Import): rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("kdnb.")}
     return rooms - set(MACHINERY)
 
-# %% ../nbs/12_study.ipynb #a30d43f7
+# %% ../nbs/12_study.ipynb #5d5d659e
 @functools.lru_cache(None)
 def _room(
     path: Path, # kdnb/<room>.py
@@ -313,7 +313,7 @@ def source_digest(
         todo += sorted(more)
     return short_hash([cells, seen])
 
-# %% ../nbs/12_study.ipynb #06d64aaf
+# %% ../nbs/12_study.ipynb #cbb27def
 def single(
     name: str, # a notebook
     params: dict, # its parameters, with the {each} list of one element or with the element under its singular name
@@ -349,7 +349,7 @@ def run_id(
     determining = {k: data_mark(v) if k == "data" else v for k, v in single(name, params).items() if k not in places}
     return f"{name}/{short_hash([name, determining, source_digest(name)])}"
 
-# %% ../nbs/12_study.ipynb #f47472d8
+# %% ../nbs/12_study.ipynb #3bf9f1d3
 @functools.lru_cache(None)
 def revision() -> dict: # commit, dirty: both None outside git
     "The git commit of the clone, and whether files were changed since."
@@ -393,7 +393,7 @@ def provenance() -> dict: # versions, revision, hardware
         with contextlib.suppress(importlib.metadata.PackageNotFoundError): versions[package] = importlib.metadata.version(package)
     return dict(versions=versions, revision=revision(), hardware=hardware())
 
-# %% ../nbs/12_study.ipynb #9b34f7e7
+# %% ../nbs/12_study.ipynb #43c98aad
 def data_name(
     data: str, # a known data set, or a folder
 ) -> str:
@@ -422,7 +422,7 @@ def damage(
             return f"{folder/name} {said}. Delete the folder {folder} and start again: only what is missing is made again."
     return ""
 
-# %% ../nbs/12_study.ipynb #43c98aad
+# %% ../nbs/12_study.ipynb #b112a380
 @dataclass
 class Work:
     "What a notebook fills while it makes a run."
@@ -470,7 +470,7 @@ class Run:
 
     def __repr__(self): return f"Run({self.id}, {'complete' if self.there else 'absent'})"
 
-# %% ../nbs/12_study.ipynb #ae4cc705
+# %% ../nbs/12_study.ipynb #e6600417
 _asked = []  # (name, ids) of the notebook that is executed inside this process, see `ensure`
 
 
@@ -490,7 +490,7 @@ def _locked(path: Path): # a context
     except OSError as e: raise mistake(f"cannot write to {path.parent}: {e.strerror}. Choose a folder that you may write to.") from None
     return FileLock(path, is_singleton=True)
 
-# %% ../nbs/12_study.ipynb #b112a380
+# %% ../nbs/12_study.ipynb #c18d9492
 GOES_ON = ("state.safetensors", "model.safetensors", "rows.csv", "labels.safetensors")  # files from which interrupted work goes on
 
 
@@ -528,7 +528,7 @@ def _help(run: Run):
     with tempfile.TemporaryDirectory() as aside: yield Work(Path(aside))
     from_main(None, "made")
 
-
+# %% ../nbs/12_study.ipynb #735f5f15
 @contextlib.contextmanager
 def _make(
     run: Run,
@@ -552,7 +552,7 @@ def _make(
 
 Run.make = lambda run: _help(run) if helps() else _make(run)
 
-# %% ../nbs/12_study.ipynb #08f2911e
+# %% ../nbs/12_study.ipynb #bfff1e82
 ID = re.compile(r"[\w-]+/[0-9a-f]{12}")  # what a run's id looks like
 
 
@@ -607,7 +607,7 @@ def ensure(
     if not made: raise mistake(f"notebook {name} made no run.")
     return made[0]
 
-# %% ../nbs/12_study.ipynb #baf55578
+# %% ../nbs/12_study.ipynb #7a0b9c5c
 def typed(
     value, # of a parameter
 ) -> str: # what `parse_value` reads as this value
@@ -639,7 +639,7 @@ def command_of(
     if place := _in_runs(params.get("runs", "")): words += ["-p", "runs", place]
     return shlex.join(words)
 
-# %% ../nbs/12_study.ipynb #f65ff888
+# %% ../nbs/12_study.ipynb #e18c516d
 def _names(value): # yields the run ids in a value, however deep
     if isinstance(value, str) and ID.fullmatch(value): yield value
     for v in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else (): yield from _names(v)
@@ -662,7 +662,7 @@ def _first_params(params: dict, before: dict) -> dict: # parameters of the run w
     up = before.get(params.get("outputs") or params.get("teacher") or "")
     return _first_params(up["params"], before) if up else params
 
-# %% ../nbs/12_study.ipynb #c4f6f005
+# %% ../nbs/12_study.ipynb #fff17bb5
 def _percent(share) -> str: return f"{100 * float(share):.1f} %"
 
 
@@ -710,7 +710,7 @@ def _attacked(m: dict, folder: Path) -> list: # (images, attack, share right)
 def _certified(m: dict, folder: Path) -> list: # as `_attacked`
     return [(f"{m['n_images']} test", f"any, l2 {float(r):g}: certified ({m['params']['certifier']}) for its vote under Gaussian noise, sigma {m['params']['sigma']:g}", _percent(v)) for r, v in m["accuracy"].items()]
 
-# %% ../nbs/12_study.ipynb #f0321247
+# %% ../nbs/12_study.ipynb #8b70ff4e
 def _classes(data: str, n: int) -> str:
     "The classes in the order of the logits, where that is known without reading images."
     from kdnb.data import FASHION
@@ -744,7 +744,7 @@ def _about_run(folder: Path, m: dict, before: dict) -> dict: # rows about data, 
     commit = f" (commit {made['commit'][:12]}{', with changes that are not committed' if made['dirty'] else ''})" if made.get("commit") else ""
     return rows | dict(Software=versions.replace(f"kdnb {m['versions'].get('kdnb')}", f"kdnb {m['versions'].get('kdnb')}{commit}"), Hardware=m["hardware"].get("gpu") or m["hardware"]["cpu"])
 
-
+# %% ../nbs/12_study.ipynb #c31f5a8c
 def _settings(m: dict) -> str: # the parameters that determine the run
     known = parameters(m["experiment"]) if m["experiment"] in notebooks() else {}
     single_of = {p.single: p for p in known.values() if p.each}
@@ -764,7 +764,7 @@ def _again(m: dict, before: dict) -> str: # commands
     lines += [command_of(id.split("/")[0], run["params"]) if run else f"# {id} was made elsewhere: its commands are in its own card" for id, run in before.items() if id.split("/")[0] in notebooks()]
     return "\n".join(lines + ([command_of(m["experiment"], m["params"])] if m["experiment"] in notebooks() else []))
 
-
+# %% ../nbs/12_study.ipynb #47295523
 def card(
     folder: Path, # of a run that holds model.safetensors and metrics.json
 ) -> str: # Markdown
@@ -797,7 +797,7 @@ def _renew_card(run: Run):
     if folder is None: return
     with contextlib.suppress(Timeout), _locked(folder.with_name(f".{folder.name}.lock")).acquire(timeout=10): write_card(folder)
 
-# %% ../nbs/12_study.ipynb #a1d36f04
+# %% ../nbs/12_study.ipynb #6f444a5c
 @dataclass
 class Call:
     "One execution of a notebook, and the runs it makes."
@@ -833,7 +833,7 @@ def mentioned(
     if isinstance(value, dict): value = value.values()
     return list(dict.fromkeys(i for v in value for i in mentioned(v, known))) if isinstance(value, (list, tuple, type({}.values()))) else []
 
-# %% ../nbs/12_study.ipynb #47295523
+# %% ../nbs/12_study.ipynb #4aedab11
 class Plan:
     "The calls that a study needs."
     def __init__(self,
@@ -877,7 +877,7 @@ class Plan:
         self.reports[name] = self.call(name, f"tables and figures of {name}", cost, made=made, **params)[0]
         return self.reports[name]
 
-# %% ../nbs/12_study.ipynb #6f444a5c
+# %% ../nbs/12_study.ipynb #5c7e879e
 PROFILES = ("smoke", "default", "full", "paper")
 STUDIES = {}  # name -> function(plan, settings); the name is that of the report notebook
 
@@ -915,7 +915,7 @@ def choose_studies(
         if name not in known: raise mistake(nearest(name, ["all", *known], "study"))
     return list(dict.fromkeys(names))
 
-# %% ../nbs/12_study.ipynb #4aedab11
+# %% ../nbs/12_study.ipynb #ee5e2a25
 def data_place(
     data: str, # as typed: a known name, or a folder
 ) -> str: # a folder becomes absolute: notebooks run elsewhere
@@ -947,7 +947,7 @@ def plan_study(
     for name in choose_studies(studies): known_studies()[name](plan, settings.get(name) or {})
     return plan
 
-# %% ../nbs/12_study.ipynb #7dfa754c
+# %% ../nbs/12_study.ipynb #207e0216
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")}
 
 
@@ -979,7 +979,7 @@ def error_line(
     if kind == "DeadKernelError": return f"notebook {name} stopped: its kernel died, perhaps for want of memory. Free some (fewer --jobs) and start again. The notebook so far: {log}"
     return f"notebook {name} stopped with {kind}: {(said.splitlines() or [''])[0]}. The executed notebook, with the trace: {log}"
 
-# %% ../nbs/12_study.ipynb #ca320c0f
+# %% ../nbs/12_study.ipynb #3efd70e6
 def _papermill(
     name: str, # a notebook
     params: dict, # checked
@@ -1019,7 +1019,7 @@ def _together(name, params) -> dict: # environment of the kernel
     if not helps(): from_main(lambda: [name, params], "turn")
     return dict(KDNB_TURN=str(next(_turns)), TORCHELASTIC_USE_AGENT_STORE="True")
 
-
+# %% ../nbs/12_study.ipynb #34aaf8e6
 def assist():
     "What a further process of a launch does: execute the notebooks it is called to, until the main process has no more."
     from kdnb.core import from_main
@@ -1051,7 +1051,7 @@ def run_notebook(
     finally: lines = list(dict.fromkeys(made.read_text().splitlines())) if made.exists() else []; made.unlink(missing_ok=True)
     return lines
 
-# %% ../nbs/12_study.ipynb #ee5e2a25
+# %% ../nbs/12_study.ipynb #9b4a596e
 def check_writable(
     folder: Path, # need not exist
     what: str, # what it is called
@@ -1064,7 +1064,7 @@ def check_writable(
         with tempfile.NamedTemporaryFile(dir=above, prefix=".kdnb"): pass
     except OSError as e: raise mistake(f"{what} {folder} cannot be written to ({e.strerror}). Choose a folder that you may write to.") from None
 
-# %% ../nbs/12_study.ipynb #6444f29a
+# %% ../nbs/12_study.ipynb #d9d69bff
 def urgency(
     calls: list, # of Call
 ) -> dict: # key -> cost of the longest chain from this call to an end
@@ -1102,7 +1102,7 @@ def clock(
     minutes, s = divmod(int(round(seconds)), 60)
     return f"{minutes}:{s:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{s:02d}"
 
-# %% ../nbs/12_study.ipynb #2fbfd639
+# %% ../nbs/12_study.ipynb #871d817d
 def _seconds(file) -> float: return json.loads(Path(file).read_text()).get("seconds", 0.)
 
 
@@ -1147,7 +1147,7 @@ class Board:
         left = {k: 0. if k in self.finished else max(rate * c - (now - self.started.get(k, now)), .1 * rate * c, 1e-3) for k, c in cost.items()}
         return time_left(self.calls, left, self.jobs, [c.key for c in self.running])
 
-# %% ../nbs/12_study.ipynb #9b4a596e
+# %% ../nbs/12_study.ipynb #8cb033c1
 def bar(
     share: float, # 0 to 1
     width: int = 20, # characters
@@ -1197,7 +1197,7 @@ def show(
         board.stream.write("".join(f"{line}\n" for line in lines))
     board.stream.flush()
 
-# %% ../nbs/12_study.ipynb #0b68c00f
+# %% ../nbs/12_study.ipynb #b8b352ed
 def here() -> str:
     "The machine, and the batch job."
     return f"{platform.node()} {os.environ.get('SLURM_JOB_ID', '')}"
@@ -1229,7 +1229,7 @@ def stop(
     with contextlib.suppress(ProcessLookupError): os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
-# %% ../nbs/12_study.ipynb #3e145d6a
+# %% ../nbs/12_study.ipynb #1ca9cf78
 def write_plan(
     plan: Plan,
 ) -> Path: # plan.json
@@ -1259,7 +1259,7 @@ def job_command(
     if call.wish: return shlex.join([sys.executable, "-m", "kdnb.cli", "sweep", str(own_notebooks().get(call.notebook, call.notebook)), "--point", str(call.file)])
     return shlex.join([sys.executable, "-m", "kdnb.cli", "run", call.notebook, "--params", str(call.file)])
 
-# %% ../nbs/12_study.ipynb #4fa6c286
+# %% ../nbs/12_study.ipynb #5e95535d
 @contextlib.contextmanager
 def reporting(
     file: Path, # a call's parameters
@@ -1292,7 +1292,7 @@ def run_call(
         absent = [r.id for r in runs if not r.there]
         if absent: raise mistake(f"notebook {name} ended without making {absent[0]}. See {file.with_suffix('.ipynb')}")
 
-# %% ../nbs/12_study.ipynb #0a79b959
+# %% ../nbs/12_study.ipynb #9f7f888d
 @contextlib.contextmanager
 def alone_in(
     runs: Path, # folder of the runs
@@ -1346,7 +1346,7 @@ def snakemake_command(
     return [sys.executable, "-m", "snakemake", "--snakefile", str(home()/"nbs"/"experiments"/"Snakefile"), "--directory", str(runs), "--cores", str(jobs), "--rerun-incomplete", "--keep-incomplete",
             "--rerun-triggers", "mtime", "--nolock", "--scheduler", "greedy", "--latency-wait", "5", "--nocolor", *how]
 
-# %% ../nbs/12_study.ipynb #8cb033c1
+# %% ../nbs/12_study.ipynb #e3045f70
 GRACE = 60.  # seconds between the deadline and the end of those who cannot save themselves
 
 
@@ -1400,7 +1400,7 @@ def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if re.search("error|exception|killed", line, re.I)]
     return lines[-1].rstrip(".") if lines else "Snakemake gave no reason"
 
-# %% ../nbs/12_study.ipynb #93844afd
+# %% ../nbs/12_study.ipynb #bebc1749
 def published_files(
     run: Run, # a finished report
 ) -> list: # of names
@@ -1431,7 +1431,7 @@ def publish(
     finally: shutil.rmtree(aside, ignore_errors=True)
     return True
 
-# %% ../nbs/12_study.ipynb #1ca9cf78
+# %% ../nbs/12_study.ipynb #a57faf16
 def pictures_of(
     params: dict, # of a run or a call
 ) -> dict: # size, resize and stream, for `load_data`
@@ -1463,7 +1463,7 @@ def default_jobs() -> int:
     import torch
     return 1 if torch.cuda.is_available() else cores()
 
-# %% ../nbs/12_study.ipynb #5e95535d
+# %% ../nbs/12_study.ipynb #6e6ccef6
 def show_path(path: Path) -> str:
     "A path as short as it can be from here."
     relative = os.path.relpath(path)
@@ -1500,7 +1500,7 @@ def summary(
         if found: lines.append(f"{what} ({', '.join(k[1:] for k in kinds if any(p.suffix == k for p in names))}) in {show_path(folder)}: {', '.join(found)}")
     return "\n".join(lines)
 
-# %% ../nbs/12_study.ipynb #9f7f888d
+# %% ../nbs/12_study.ipynb #b15ade89
 def reproduce(
     studies=(), # names, or "all"; none: the first study
     profile: str = "default", # one of `PROFILES`
@@ -1529,7 +1529,7 @@ def reproduce(
     print(f"\n{said}. Runs and executed notebooks: {show_path(plan.runs)}", file=stream, flush=True)
     return plan
 
-# %% ../nbs/12_study.ipynb #49c77ef5
+# %% ../nbs/12_study.ipynb #34b6e043
 def data_here(
     data: str, # the data set that a run was made with
 ) -> str:
@@ -1566,7 +1566,7 @@ def model_of(
     from kdnb.noise import load_model
     return fast_layout(load_model(run.folder/"model.safetensors")[0]).to(device).eval()
 
-# %% ../nbs/12_study.ipynb #c11bc24c
+# %% ../nbs/12_study.ipynb #d82fe38e
 def network_and_data(
     model: str, # a run's id, or a network that the user brings, as `open_model` names it
     runs: str = "", # folder of the runs
@@ -1588,7 +1588,7 @@ def network_and_data(
     if tuple(getattr(z, "shape", ())) != (2, splits.n_classes): raise mistake(f"{model} answers two images of {data} with {tuple(z.shape) if hasattr(z, 'shape') else type(z).__name__}, not with logits (2, {splits.n_classes}). Give a network that knows its {splits.n_classes} classes.")
     return net, splits
 
-# %% ../nbs/12_study.ipynb #91b4c977
+# %% ../nbs/12_study.ipynb #bb9a8599
 def save_rows(
     rows, # a DataFrame
     path, # a .csv file
