@@ -753,8 +753,8 @@ def _parents(node):
 
 # %% ../nbs/19_docs.ipynb #feeb0316
 STYLE = """
-@media (min-width: 75em) and (max-width: 82em) { .content { width: 57em; } }
-@media (min-width: 86em) { .content { width: 55em; } }
+@media (min-width: 75em) and (max-width: 82em) { .content { width: min(57em, 100vw - 22em); } }
+@media (min-width: 82.01em) { .content { width: min(58em, 100vw - 37em); } }
 .sidebar-brand-text { font-size: 1.6rem; font-weight: 700; letter-spacing: .02em; }
 article h1 { font-size: 2.1em; line-height: 1.2; margin-top: .9rem; }
 article h2 { font-size: 1.55em; margin-top: 2.2rem; }
