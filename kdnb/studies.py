@@ -1239,6 +1239,9 @@ def tell_board(
     def above(m): return paired_difference(alive[m], alive[SMOOTHED][np.arange(len(alive[m])) % len(alive[SMOOTHED])], repeats=20_000, alpha=.05/tests)["low"] > 0  # Bonferroni
     counts = [f"{sum(map(above, some))} of {len(some)} {named[g]}" for g, some in shown.items() if some]
     alone = len(next(iter(alive.values()))) == 1
-    best = [f"the most robust {what}, {top}, keeps {of(top)} %" for what, some in (("student", students), ("network that had no teacher", shown[NOBODY])) if some for top in [max(some, key=mean.get)]]
-    return (f"The smoothed teacher keeps {of(SMOOTHED)} % of the images under every attack, with {cost[SMOOTHED]} passes an image; of those that answer in one pass, {', '.join(counts[:-1])}{' and ' * (len(counts) > 1)}{counts[-1]} keep more (paired intervals over the images, 95 % for all {tests} together"
-            f"{'; one training of each, and what another seed would change is not in them' * alone}). {best[0][0].upper()}{best[0][1:]}{', and ' * (len(best) > 1)}{''.join(best[1:])}.")
+    top, free = (max(some, key=mean.get) if some else None for some in (students, shown[NOBODY]))
+    arrow = " (A < B: method is a student A of a teacher B)" * (" < " in f"{top}{free}")
+    return (f"The smoothed teacher keeps {of(SMOOTHED)} % of the images under every attack, with {cost[SMOOTHED]} passes an image. The most robust student that answers in one pass, {top}, keeps {of(top)} %"
+            + (f"; the most robust network that had no teacher, {free}, {of(free)} %" if free else "") + arrow
+            + f". More than the teacher keep {', '.join(counts[:-1])}{' and ' * (len(counts) > 1)}{counts[-1]} (paired intervals over the images, 95 % for all {tests} together"
+            + f"{'; one training of each, and what another seed would change is not in them' * alone}).")
