@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['ABOUT', 'REPRODUCE', 'RUN', 'SWEEP', 'EVALUATE', 'DOCS', 'EXPORT', 'DOCTOR', 'REPORT_FILES', 'EXIT_CODES',
            'profile_lines', 'make_parser', 'describe', 'list_all', 'watching', 'shutil_width', 'last_words', 'run_one',
-           'evaluation_settings', 'evaluation_folder', 'evaluate_one', 'keep_trace', 'Stopped', 'run_command', 'main']
+           'checkpoint_in', 'evaluation_settings', 'evaluation_folder', 'evaluate_one', 'keep_trace', 'Stopped',
+           'run_command', 'main']
 
 # %% ../nbs/14_cli.ipynb #b520897a
 import argparse, contextlib, json, os, re, shutil, signal, sys, tempfile, textwrap, threading, time
@@ -68,7 +69,7 @@ where things go:
 
 EVALUATE = """
 Attack a model of your own and write a report: what the sanity checks found, what each attack left and what it cost, and whether the
-attack was strong enough. A network is anything that maps images [N,C,H,W] in [0,1] to logits; normalisation belongs inside. One that
+attack was strong enough. A LeNet-5 takes two minutes on a core, a large network on a CPU hours: begin with --n 20. A network is anything that maps images [N,C,H,W] in [0,1] to logits; normalisation belongs inside. One that
 draws noise of its own says so by an attribute draws_noise = True: it is then attacked through many draws and scored by fresh votes.
 A <function> is your own code: it is imported and called without arguments.
 """
@@ -140,9 +141,9 @@ def make_parser() -> argparse.ArgumentParser:
     grid.add_argument("--point", metavar="FILE", help="one point, its parameters from a JSON file; steps of a sweep are started so")
     look = commands.add_parser("evaluate", help="how robust is a model of your own?", description=EVALUATE, formatter_class=plain,
                                epilog="examples:\n  kdnb evaluate my_nets.py:student --data cifar10 --eps 0.0314\n  kdnb evaluate runs/full/fashion_mnist_mini/distil/0123456789ab/model.safetensors --data fashion_mnist_mini --eps 0.1\n  kdnb evaluate my_nets:smoothed --data path/to/pictures --eps 0.03 --sigma 0.25 --draws 100")
-    look.add_argument("model", metavar="MODEL", help="<file>.safetensors (a kdnb checkpoint), <file>.py:<function>, <module>:<function>, or robustbench:<name>")
+    look.add_argument("model", metavar="MODEL", help="the folder of a run, <file>.safetensors (a kdnb checkpoint), <file>.py:<function>, <module>:<function>, or robustbench:<name>")
     look.add_argument("--data", required=True, help="fashion_mnist_mini, mnist, fashion_mnist, cifar10, cifar100, or a folder with train/<class>/ and test/<class>/")
-    look.add_argument("--eps", required=True, help="radius in linf, of pixels in [0, 1]: 0.0314 is 8/255")
+    look.add_argument("--eps", required=True, help="radius in linf, of pixels in [0, 1]: 8/255 or 0.0314")
     look.add_argument("--n", default="200", help="test images, balanced (default: 200)")
     look.add_argument("--sigma", default="0", help="std of Gaussian noise under which the model answers by vote (default: 0)")
     look.add_argument("--draws", default="100", help="draws in the vote of a random model (default: 100)")
@@ -197,20 +198,22 @@ def watching(
     label: str,
     stream=None, # None: standard error
 ):
-    "Show a notebook's progress on a terminal while the block runs."
+    "Show a notebook's progress while the block runs: at once on a terminal, elsewhere a line every half minute."
     stream, over = stream or sys.stderr, threading.Event()
     call = study.Call(label, {}, [], [], label, 1., str(file.parent))
     call.beside = lambda suffix: file
     def look():
         begun = time.monotonic()
-        while not over.wait(.5): stream.write(f"\r\x1b[K{study.clock(time.monotonic() - begun)} {study.doing(call)}"[:shutil_width()]); stream.flush()
+        said = lambda: f"{study.clock(time.monotonic() - begun)} {study.doing(call)}"
+        if not stream.isatty():
+            while not over.wait(30): print(said(), file=stream, flush=True)
+            return
+        while not over.wait(.5): stream.write(f"\r\x1b[K{said()}"[:shutil_width()]); stream.flush()
         stream.write("\r\x1b[K"); stream.flush()
     thread = threading.Thread(target=look, daemon=True)
-    if stream.isatty(): thread.start()
+    thread.start()
     try: yield
-    finally:
-        over.set()
-        if thread.is_alive(): thread.join()
+    finally: over.set(); thread.join()
 
 
 def shutil_width() -> int:
@@ -246,8 +249,17 @@ def run_one(
     if words := last_words(root/"logs"/f"{name}.ipynb"): print(words)
     for folder in map(Path, folders): print(f"{folder.parent.name}/{folder.name}: {study.show_path(folder)}")
     print(f"done in {study.clock(time.monotonic() - begun)}. The executed notebook: {study.show_path(root/'logs'/f'{name}.ipynb')}")
+    if len(known) > len(given) and name not in study.own_notebooks(): print(f"What was not given kept its default, tiny as in a test: kdnb list {name} shows it.")
 
 # %% ../nbs/14_cli.ipynb #11550806
+def checkpoint_in(
+    model: str, # as given
+) -> str: # where it is a run's folder: the checkpoint there
+    "A run's folder stands for its network."
+    file = Path(model)/"model.safetensors"
+    return str(file) if file.is_file() else model
+
+
 def evaluation_settings(
     args, # parsed
 ) -> dict: # parameters of attack
@@ -256,18 +268,18 @@ def evaluation_settings(
     for key in given:
         if key in ("models", "runs"): raise study.mistake(f"-p {key} is not possible here: kdnb evaluate looks at one model, in a folder of its own. Give the model's {'name' if key == 'models' else 'file, <run>/model.safetensors,'} in place of MODEL.")
         if key not in known: raise study.mistake(study.nearest(key, known, "parameter of attack:"))
-    if study.ID.fullmatch(args.model): raise study.mistake(f"{args.model} is a run. Give its checkpoint, <folder of the runs>/{args.model}/model.safetensors.")
+    if study.ID.fullmatch(args.model): raise study.mistake(f"{args.model} is a run. Give its folder, <folder of the runs>/{args.model}.")
     typed = {k: study.parse_value(known[k], v) for k, v in dict(eps=args.eps, n=args.n, sigma=args.sigma, draws=args.draws).items()}
     few = min(typed["n"], 50)
     thorough = dict(pgd_step=typed["eps"] / 4, strong_steps=100, strong_restarts=2, strong_draws=16, queries=500, query_draws=32, also=["fgsm", "bim-20", "pgd-20", "pgd-50", "cw-30"], auto=typed["n"], sanity=few, strength=few)
-    return study.check_parameters("attack", thorough | typed | dict(models=[args.model], data=study.data_place(args.data)) | {k: study.parse_value(known[k], v) for k, v in given.items()})
+    return study.check_parameters("attack", thorough | typed | dict(models=[checkpoint_in(args.model)], data=study.data_place(args.data)) | {k: study.parse_value(known[k], v) for k, v in given.items()})
 
 
 def evaluation_folder(
     model: str, # as given
 ) -> Path: # where its report goes
     "`evaluation/<a name that tells models apart>`: a checkpoint of a run is named as the run is."
-    path = Path(model)
+    path = Path(checkpoint_in(model))
     name = "-".join(path.absolute().parts[-3:-1]) if path.name == "model.safetensors" else path.stem if path.suffix == ".safetensors" else model
     return Path("evaluation")/re.sub(r"[^\w.-]+", "-", name).strip("-.")
 

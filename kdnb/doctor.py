@@ -278,8 +278,8 @@ def look_at_runs() -> list: # of Finding
     n = len(runs["whole"]) + len(runs["old"])
     busy = [lock.parent for lock in sorted(root.glob("*/*/.reproduce.lock")) if _held(lock)]
     found.append(ok("finished runs", f"{n} in {root}, {_size(_bytes(root) if root.is_dir() else 0)}"))
-    if busy or runs["at_work"]: found.append(ok("at work", f"{len(runs['at_work'])} runs are being made now{', by kdnb reproduce in ' + _named(busy) if busy else ''}"))
-    if runs["unfinished"]: found.append(Finding("ok", "unfinished", f"{len(runs['unfinished'])} runs ended early: {_named(runs['unfinished'])}", "the same command goes on with them; they may be deleted as well"))
+    if busy or runs["at_work"]: found.append(ok("at work", f"{len(runs['at_work'])} run(s) at work now{', by kdnb reproduce in ' + _named(busy) if busy else ''}"))
+    if runs["unfinished"]: found.append(Finding("ok", "unfinished", f"{len(runs['unfinished'])} run(s) ended early: {_named(runs['unfinished'])}", "the same command goes on with them; they may be deleted as well"))
     if runs["old"]: found.append(Finding("ok", "old runs", f"{len(runs['old'])} of {n} were made by code that has changed since ({_size(sum(map(_bytes, runs['old'])))}): {_named(runs['old'])}", "no study will use them: keep them as a record, or delete them"))
     if runs["damaged"]: found.append(problem("damaged runs", f"{len(runs['damaged'])}: {_named(runs['damaged'])}", "delete these folders: only what is missing is made again"))
     return found

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['TYPES', 'MACHINERY', 'GOES_ON', 'ID', 'PROFILES', 'STUDIES', 'ONE_THREAD', 'GRACE', 'mistake', 'nearest', 'home',
            'experiments', 'notebooks', 'own_notebooks', 'notebook', 'adopt', 'code_cells', 'about', 'Parameter',
-           'read_parameter', 'check_value', 'parse_value', 'parameters', 'check_parameters', 'given', 'plain_code',
-           'imported_rooms', 'code_beside', 'source_digest', 'single', 'data_mark', 'run_id', 'revision', 'cores',
-           'several', 'helps', 'hardware', 'provenance', 'data_name', 'runs_root', 'damage', 'Work', 'Run', 'can_go_on',
-           'find_run', 'run_cells', 'ensure', 'typed', 'command_of', 'made_from', 'card', 'write_card', 'Call',
-           'mentioned', 'Plan', 'known_studies', 'load_profile', 'choose_studies', 'data_place', 'plan_study',
+           'read_parameter', 'check_value', 'fraction', 'parse_value', 'parameters', 'check_parameters', 'given',
+           'plain_code', 'imported_rooms', 'code_beside', 'source_digest', 'single', 'data_mark', 'run_id', 'revision',
+           'cores', 'several', 'helps', 'hardware', 'provenance', 'data_name', 'runs_root', 'damage', 'Work', 'Run',
+           'can_go_on', 'find_run', 'run_cells', 'ensure', 'typed', 'command_of', 'made_from', 'card', 'write_card',
+           'Call', 'mentioned', 'Plan', 'known_studies', 'load_profile', 'choose_studies', 'data_place', 'plan_study',
            'own_kernel', 'error_line', 'trains', 'assist', 'dismiss', 'run_notebook', 'check_writable', 'urgency',
            'time_left', 'clock', 'Board', 'bar', 'doing', 'head', 'show', 'here', 'follow_driver', 'stop', 'write_plan',
            'planned_calls', 'job_command', 'reporting', 'run_call', 'alone_in', 'in_turn', 'snakemake_command',
@@ -194,15 +194,23 @@ def check_value(
     return value
 
 
+def fraction(
+    text: str, # 0.03, or 8/255
+) -> float:
+    "A number, or one number over another."
+    over, _, under = text.partition("/")
+    return float(over) / float(under or 1)
+
+
 def parse_value(
     parameter: Parameter,
     text: str, # as typed on a command line
 ): # a checked value
-    "Read a value that was typed: words stay words; numbers, lists and dicts follow YAML, and a list may come without its brackets."
+    "Read a value that was typed: words stay words; a float may be a fraction (8/255); numbers, lists and dicts follow YAML, and a list may come without its brackets."
     if parameter.type == "str": return check_value(parameter, text)
     if parameter.type == "list" and not text.strip().startswith("["): text = f"[{text}]"
-    try: value = float(text) if parameter.type == "float" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError): _refuse(parameter, text)
+    try: value = fraction(text) if parameter.type == "float" else yaml.safe_load(text)
+    except (ValueError, ZeroDivisionError, yaml.YAMLError): _refuse(parameter, text)
     if isinstance(value, list): value = [float(v) if isinstance(v, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", v) else v for v in value]
     return check_value(parameter, value)
 
@@ -354,7 +362,7 @@ def run_id(
 def revision() -> dict: # commit, dirty: both None outside git
     "The git commit of the clone, and whether files were changed since."
     def git(*args): return subprocess.run(["git", "-C", str(home()), *args], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-    try: return dict(commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain")))
+    try: return dict(commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--", "kdnb", "nbs", "setup.py", "settings.ini")))
     except (OSError, subprocess.SubprocessError): return dict(commit=None, dirty=None)
 
 
@@ -1452,7 +1460,7 @@ def check_plan(
             if broken: raise mistake(broken)
     todo = [c for c in plan.calls if not c.done]
     wanted = {(c.params["data"], c.params.get("root", "data"), c.params.get("download", False), *pictures_of(c.params).items()) for c in todo if c.params.get("data")}
-    if todo and not wanted: wanted = {(plan.data, str(home()/"data"), False)}
+    if todo and not wanted and plan.data: wanted = {(plan.data, str(home()/"data"), False)}
     for data, root, download, *how in sorted((w for w in wanted if w[0] != "fashion_mnist_mini"), key=str):
         from kdnb.data import load_data
         load_data(data, root, download, **dict(how))
@@ -1490,7 +1498,7 @@ def summary(
     folder = plan.out/study
     full = full or home()/"figures"/"full"/data_name(plan.data)/study
     lines = []
-    for path in sorted(folder.glob("table*.md")):
+    for path in sorted(folder.glob("table*.md"), key=lambda p: p.stem):
         lines += [plain_table(path.read_text(encoding="utf-8")), ""]
         if (full/path.name).exists() and full.resolve() != folder.resolve():
             lines += [textwrap.indent(f"committed, profile full ({show_path(full/path.name)}):\n" + "\n".join(x for x in plain_table((full/path.name).read_text(encoding="utf-8")).splitlines() if x.startswith("|")), "    "), ""]
@@ -1524,9 +1532,11 @@ def reproduce(
         print(f"{', '.join(plan.reports)} · profile {profile} · {data_name(plan.data)} · {len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)} · {len(todo)} of {len(plan.calls)} steps to do, {jobs} at a time", file=stream, flush=True)
         drive(plan, jobs, stream, deadline)
     changed = [publish(find_run(str(plan.runs), id), plan.out/study) for study, id in plan.reports.items()]
-    for study in plan.reports: print(f"\n{summary(plan, study)}", file=stream)
     said = f"done in {clock(time.monotonic() - begun)}" if todo else "nothing to do but to copy the report" if any(changed) else f"nothing to do: all {n} runs and the report are there"
-    print(f"\n{said}. Runs and executed notebooks: {show_path(plan.runs)}", file=stream, flush=True)
+    if not todo: print(f"{said}.", file=stream)
+    for study in plan.reports: print(f"\n{summary(plan, study)}", file=stream)
+    logs = [show_path(log) for c in plan.calls if c.notebook in plan.reports and (log := c.beside(".ipynb")).exists()]
+    print(f"\n{said}. Runs and executed notebooks: {show_path(plan.runs)}{'; the report as a notebook: ' * bool(logs)}{', '.join(logs)}", file=stream, flush=True)
     return plan
 
 # %% ../nbs/12_study.ipynb #34b6e043

@@ -287,6 +287,7 @@ def draw_sweep(
         for name, value in zip(rest, panel): part = part[part[name] == value]
         for k, (value, look) in enumerate(looks.items()):
             if len(mine := part[part[line] == value] if line else part): draw_line(ax, mine, x, metric, places, look, .3*(k + .5)/len(looks) - .15)
+        if rows[metric].min() >= 0: ax.set_ylim(bottom=max(0, ax.get_ylim()[0]))
         x_axis(ax, x if lowest else "", values); ax.tick_params(labelbottom=lowest)
         ax.set(title=", ".join(f"{name} = {show_value(value)}" for name, value in zip(rest, panel)), ylabel="" if i % across else metric)
     handles = [Line2D([], [], ls="-" if is_number(values) else "", **look) for look in looks.values()] if line else []
