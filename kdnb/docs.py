@@ -148,7 +148,7 @@ def run_copy(
     for cell in book.cells:
         if cell.cell_type == "code" and directives(cell.source).get("eval") == "false": cell.cell_type = "raw"; cell.pop("outputs"); cell.pop("execution_count")
     asks = any("IN_TEST" in cell.source for cell in book.cells)
-    kernel = own_kernel(kept.with_suffix(".out"), {"MPLBACKEND": "module://matplotlib_inline.backend_inline", **env, **({} if asks else {"IN_TEST": "1"})})
+    kernel = own_kernel(kept.with_suffix(".out"), {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "KDNB_STARTED_IN": "", **env, **({} if asks else {"IN_TEST": "1"})})
     client = NotebookClient(book, timeout=None, kernel_name="python3", kernel_manager_class=kernel, resources={"metadata": {"path": str(path.parent)}})
     try: client.execute()
     except (CellExecutionError, DeadKernelError, RuntimeError, OSError) as e:
