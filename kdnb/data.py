@@ -437,7 +437,7 @@ def _decode_all(
             finally: bar.update()
             like = like or tuple(pictures[0].shape[1:])
             if tuple(pictures[-1].shape[1:]) != like:
-                raise KdnbError(f"{path} is {_size(pictures[-1].shape[1:])} pixels, others are {_size(like)}. Give size=<pixels> to scale and crop all pictures alike.")
+                raise KdnbError(f"{path} is {_size(pictures[-1].shape[1:])} pixels, others are {_size(like)}. Give size=<pixels> (kdnb run: -p size {min(like)}) to scale and crop all alike, or make them one size before.")
     _leave_out(broken, len(paths), what, strict)
     return pictures, kept
 
@@ -560,7 +560,7 @@ def load_data(
     parts = []
     for images, n, what in zip((train, valid, test), (n_train, n_valid, n_test), ("n_train", "n_valid", "n_test")):
         if n is not None and not 1 <= n <= len(images):
-            raise KdnbError(f"{what} is {n}, but {short} has {len(images)} such images. Give 1 to {len(images)}, or leave it out for all.")
+            raise KdnbError(f"{what} is {n}, but {short} has {len(images)} such images. Give 1 to {len(images)}, or none for all (kdnb run: -p {what} 0).")
         images = images if n is None else balanced_subset(images, n, split_seed)
         parts.append(images if stream else Images(_fit(images.images, size), images.labels, images.ids))
     return Splits(short, *parts, list(classes), *channel_stats(parts[0])).to(device)

@@ -225,13 +225,14 @@ def _attack(known, id):
     noisy = known.noisy(model) or p["sigma"] > 0; m, d = (p["strong_draws"], p["draws"]) if noisy else (1, 1)
     forward, backward, bound = strong_passes(noisy, p["strong_steps"], p["strong_draws"], p["strong_restarts"])
     steps = 10 + m * sum(NAMED_ATTACKS[name].keywords["steps"] for name in p["also"])
+    looks = 4  # two images are asked twice whether a gradient reaches them
     votes = d * (4 + len(p["also"]) + len(others) + bool(p["queries"]) + bool(p["auto"]))
     square = (p["queries"] + 3) * (p["query_draws"] if noisy else 1) * bool(p["queries"])
     auto = [min(p["auto"], n) * passes for passes in (AUTO_RANDOM if noisy else AUTO)]
     checked = sanity_passes(min(p["sanity"], n), noisy, p["strong_draws"], p["draws"]) if p["sanity"] else (0, 0)
     grown = strength_passes(min(p["strength"], n), noisy, p["strong_steps"], p["strong_draws"], p["draws"]) if p["strength"] else (0, 0)
     looked, back, strong = d * len(known.splits(id).test) + auto[0] + checked[0] + grown[0], auto[1] + checked[1] + grown[1], 2 + p["keep"]
-    mine = Passes(model, 250, n * (steps + strong * forward + votes + square) + looked + 4, n * (steps + strong * backward) + back + 4, held=m, bound=bound or bool(square or p["auto"] or noisy and (p["sanity"] or p["strength"])))
+    mine = Passes(model, 250, n * (steps + strong * forward + votes + square) + looked + looks, n * (steps + strong * backward) + back + looks, held=m, bound=bound or bool(square or p["auto"] or noisy and (p["sanity"] or p["strength"])))
     def crafted(s): f, b, bound = strong_passes(known.noisy(s), p["strong_steps"], p["strong_draws"], p["strong_restarts"]); return Passes(s, 250, n * f, n * b, held=p["strong_draws"] if known.noisy(s) else 1, bound=bound, shared=True)
     return [mine, *map(crafted, others)]
 

@@ -468,7 +468,7 @@ def check_outputs(
     shared = finite and len(x) > 1 and bool((total - total.mean()).abs().max() <= 1e-5 * _size(first) + 1e-6 * total.mean().abs()) and bool(total.mean().abs() > 1e-2 * _size(first))  # logits have no such sum, centred ones have 0
     said = "the outputs of each image have the same sum, as probabilities have, so the loss is squeezed: give logits" if shared else "outputs are finite logits" if finite else "outputs are not finite"
     differ = bool(((first - second).abs() > 1e-4 * _size(first)).any())
-    repeats = {(False, False): "two forward passes agree", (False, True): "two forward passes differ: there is noise that was not declared",
+    repeats = {(False, False): "two forward passes agree", (False, True): "two forward passes differ: there is noise that was not declared (draws_noise = True on the model declares it)",
                (True, True): "two forward passes differ, as they should with noise on", (True, False): "two forward passes agree: the noise is off"}
     return [_row("outputs", finite and not shared, said), _row("repeats", differ == random, repeats[random, differ])]
 
@@ -489,6 +489,7 @@ def check_gradient(
     bad = max(int((~g.isfinite()).flatten(1).any(1).sum()) for g in grads)
     zero = max(int((g == 0).flatten(1).all(1).sum()) for g in grads)
     said = f"{bad} of {len(x)} images have a gradient that is not finite" if bad else f"{zero} of {len(x)} images have a gradient of exactly zero"
+    if zero > .01*len(x): said += ": the network rounds or saturates; attack a differentiable stand-in of it (BPDA), or its logits before they saturate"
     return [_row("gradient", not bad and zero <= .01*len(x), said)]
 
 # %% ../nbs/10_evaluation.ipynb #a1e97d16
@@ -541,7 +542,7 @@ def check_order(
 ) -> list: # one row
     "Accuracy does not rise from any attack to any stronger one; the worst rise is told."
     rows = {k: torch.as_tensor(v, dtype=torch.bool) for k, v in results.items()}
-    rises = [(n, f"{b} leaves {n} images more right than {a}") for a, b in itertools.combinations(rows, 2)
+    rises = [(n, f"{n} images more are right with {b} than with {a}") for a, b in itertools.combinations(rows, 2)
              for n, bad in [_rise(rows[a], rows[b], random and a not in sure)] if bad]
     curve = ", ".join(f"{k} {v.double().mean():.1%}" for k, v in rows.items())
     return [_row(name, not rises, "; ".join([said for _, said in sorted(rises)[-1:]] + [curve]))]
@@ -615,7 +616,9 @@ def sanity_checks(
     signs = target.correct((x + eps * torch.randn_like(x).sign()).clamp(0, 1), y)
     few = sorted({1, max(1, steps//4), steps})
     rows += check_unchanged(model, fixed(attack, eps, 1), x[:8], y[:8])
-    rows += check_order("random signs", {"random signs": signs, "the attack": full}, target.random, ("random signs",))
+    against, = check_order("random signs", {"random signs": signs, "the attack": full}, target.random, ("random signs",))
+    idle = against["passed"] and full.any() and full.sum() >= signs.sum()  # no worse than random signs, but no better
+    rows += [against | dict(passed=None, said=f"says nothing, the attack found no more than random signs: {against['said']}") if idle else against]
     by_steps = {f"{k} step{'s' * (k > 1)}": full if k == steps else right(eps, k) for k in few}
     rows += check_order("more steps", {"0 steps": clean, **by_steps}, target.random, ("0 steps",))
     rows += check_order("larger eps", {f"{e*255:.3g}/255": full if e == eps else right(e, steps) for e in (eps/4, eps/2, eps, 2*eps)}, target.random)

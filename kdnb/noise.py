@@ -362,6 +362,8 @@ def open_model(
     with torch.random.fork_rng(devices=[]):  # as in `load_model`
         if source.startswith("robustbench:"): return _robustbench_model(*_zoo_parts(source), root, download).eval()
         if name.isidentifier() and (where.endswith(".py") or all(part.isidentifier() for part in where.split("."))): return _user_model(where, name).eval()
+    if source.endswith((".pt", ".pth", ".ckpt", ".bin")): raise KdnbError(f"{source} may run code when it is opened, so it is not. Write a function that builds the network and loads these weights (torch.load(..., weights_only=True)), and name it: my_nets.py:<function>.")
+    if source.endswith(".py"): raise KdnbError(f"{source} may define several networks. Name the function that returns yours: {source}:<function>.")
     raise KdnbError(f"model source {source!r} is not known. Allowed: <file>.safetensors, <module>:<function>, <file>.py:<function>, robustbench:<name>[/<dataset>[/<threat>]].")
 
 # %% ../nbs/03_noise.ipynb #ad65478f

@@ -429,7 +429,7 @@ def _cost(
     covered = np.clip(np.minimum(box[2:], taken[:, 2:]) - np.maximum(box[:2], taken[:, :2]), 0, None).prod(1)
     return covered.sum()*3/area + extra*(covered[since:] > 0).sum() + (3 + 20*extra)*(1 - _overlap(box, frame)/area) + .8*crossed + .15*stray + .006*distance
 
-
+# %% ../nbs/11_plots.ipynb #80ff51c9
 def _place_names(
     ax, # its limits are final
     points: list, # (x, y, name, colour) in data units; an empty name is not written, but its point is not covered either
@@ -466,7 +466,7 @@ def _place_names(
         ax.annotate(name, (x, y), (dx, dy), textcoords="offset points", color=colour, fontsize=SMALL, annotation_clip=False, arrowprops=line,
                     ha=("center", "left", "right")[h], va=("center", "bottom", "top")[v])
 
-# %% ../nbs/11_plots.ipynb #80ff51c9
+# %% ../nbs/11_plots.ipynb #cbec9dfb
 def trade_off(
     rows: pd.DataFrame, # tidy: method and the two columns, fractions; one row a seed
     x: str = "clean", # column of the x axis
@@ -487,7 +487,7 @@ def trade_off(
     _place_names(ax, points, bars)
     return _fix(fig)
 
-# %% ../nbs/11_plots.ipynb #421694ca
+# %% ../nbs/11_plots.ipynb #bc21218d
 def frontier(
     points, # (clean, robust) of each model [n, 2]; a model with a NaN is left out
 ) -> np.ndarray: # the corners, from the most robust to the cleanest model [k, 2]
@@ -502,7 +502,7 @@ def frontier(
         corners.append(right[np.lexsort((run, rise/run))[-1]])  # where the way to the right falls least; of equal ways the longest
     return np.array(corners)
 
-# %% ../nbs/11_plots.ipynb #ed4de9ef
+# %% ../nbs/11_plots.ipynb #bba608ef
 def _means(
     rows, # tidy, one row a seed; a row that lacks x or y is left out
     by: list, # the columns that name a point
@@ -558,7 +558,7 @@ def _legend_of_groups(
     fig.set_figheight(fig.get_figheight() + .2*-(-len(handles) // columns))
     fig.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.6, labelcolor="linecolor")
 
-# %% ../nbs/11_plots.ipynb #bba608ef
+# %% ../nbs/11_plots.ipynb #5866d2ff
 def question(
     rows: pd.DataFrame, # students, tidy: method, group, and the two columns, fractions; one row a seed
     teachers: pd.DataFrame, # tidy: method, cost (a text), and the two columns; one row a seed; optionally role, for the colour
@@ -590,7 +590,7 @@ def question(
     _place_names(ax, points, [b for t in (means, stars) for p in t.itertuples() for b in _cross(p)] + line, [3]*len(means) + [7]*len(stars), strict=True)
     return _fix(fig)
 
-# %% ../nbs/11_plots.ipynb #9838ab7e
+# %% ../nbs/11_plots.ipynb #aa264826
 def _checked_bound(rows) -> pd.DataFrame: # method; means over seeds in percent, in order; NaN for a method without a finished seed
     parts = ["teacher_error", "disagreement", "error"]
     rows = rows.assign(**{c: rows[c].astype(float) for c in parts})
@@ -633,7 +633,7 @@ def bound_bars(
 
 def _pale(colour, share=.45) -> str: return to_hex(share + (1 - share)*np.array(to_rgb(colour)))  # mixed with white
 
-# %% ../nbs/11_plots.ipynb #f75768dd
+# %% ../nbs/11_plots.ipynb #39e12cca
 def _pointed(
     names, # of the series, each once
     roles: dict, # series -> role
@@ -654,7 +654,7 @@ def _width(n) -> float: return 2.1 + 2.25*n if n < 3 else .9 + 2.1*n  # of a fig
 def _named(looks) -> list: # handles of a legend
     return [Line2D([], [], color=colour, marker=marker, ms=4.5, lw=1.4, mec="w", mew=.4, label=name) for name, (colour, marker) in looks.items()]
 
-# %% ../nbs/11_plots.ipynb #39e12cca
+# %% ../nbs/11_plots.ipynb #fff3f241
 def _checked_certificates(rows) -> pd.DataFrame: # with panel
     "A table in which nothing is proven for more images at a larger radius."
     need_columns(rows, ["series", "seed", "radius", "accuracy"])
@@ -689,7 +689,7 @@ def certified_curves(
     _legend_above(fig, _named(looks))
     return _fix(fig)
 
-# %% ../nbs/11_plots.ipynb #8ff16cd5
+# %% ../nbs/11_plots.ipynb #ab472764
 def survival(
     distances, # of the nearest adversarial image [n]: 0 where misclassified, inf where never fooled
     at, # distances to look at [k]
@@ -699,7 +699,7 @@ def survival(
     if not len(distances) or not (distances >= 0).all(): raise KdnbError("distances must be numbers from 0 to inf, one or more. Give 0 where the image is misclassified and inf where the attack never fooled the network.")
     return 1 - np.searchsorted(np.sort(distances), np.asarray(at, dtype=float), side="right")/len(distances)
 
-# %% ../nbs/11_plots.ipynb #ab472764
+# %% ../nbs/11_plots.ipynb #e6c6f94f
 def _survivals(rows, at) -> pd.DataFrame: # tidy: panel, series, seed, distance, share
     by = ["panel", "series", "seed"]
     return pd.concat([pd.DataFrame(dict(zip(by, key)) | dict(distance=at, share=survival(part.distance, at))) for key, part in rows.groupby(by, sort=False)], ignore_index=True)
@@ -730,7 +730,7 @@ def _draw_survivals(ax, curves, looks):
         part = curves[curves.series == series]
         if len(part): _mean_and_band(ax, part.groupby("distance").share, colour, lw=1.3, marker=marker, ms=4.5, mec="w", mew=.4, markevery=(2 + 5*(i % 8), 40))
 
-# %% ../nbs/11_plots.ipynb #c16d0010
+# %% ../nbs/11_plots.ipynb #f3e5c15f
 _CLOSENESS = {"rmse": ("average $f^k$", ROLES["student 2"][0], "-"), "base_rmse": ("not averaged, $f^0$", GREY, (0, (3, 1.3))), "mc_error": ("Monte-Carlo error", GREY, (0, (1, 1.3)))}
 
 
@@ -758,7 +758,7 @@ def closeness_curves(
     _legend_above(fig, [Line2D([], [], color=colour, ls=dash, lw=1.5, label=name) for name, colour, dash in _CLOSENESS.values()])
     return _fix(fig)
 
-# %% ../nbs/11_plots.ipynb #8885096a
+# %% ../nbs/11_plots.ipynb #63e1c243
 def draws_needed(
     rows: pd.DataFrame, # tidy: series, draws, an image a row
     fixed: int = 100_000, # draws of the fixed test
@@ -779,7 +779,7 @@ def draws_needed(
     _legend_above(fig, handles)
     return _fix(fig)
 
-# %% ../nbs/11_plots.ipynb #76571fe3
+# %% ../nbs/11_plots.ipynb #d1f4131d
 def _swarm(
     heights, # of the points [n]
     gap: float, # least distance between two, in the unit of the heights
@@ -793,7 +793,7 @@ def _swarm(
         across[i] = min(free, key=lambda at: (round(abs(at), 6), at)); done.append(i)
     return across - (across.max() + across.min())/2 if len(across) else across
 
-# %% ../nbs/11_plots.ipynb #d1f4131d
+# %% ../nbs/11_plots.ipynb #7f97eee1
 _GROUPS = {"noisy teacher": "teacher", "smoothed teacher": "smoothed", "robust teacher": "robust", "answers by vote": "votes", "student of a smoothed teacher": "student",
            "student of a robust teacher": "student 2", "no teacher": "control", "averaged": "averaged"}  # the groups of `cost_plot` -> role
 _TEACHERS = {"teacher", "smoothed", "robust"}  # roles
@@ -831,7 +831,7 @@ def _pass_axis(
     ax.grid(False, axis="x")
     return column, place
 
-# %% ../nbs/11_plots.ipynb #931533cc
+# %% ../nbs/11_plots.ipynb #b0ff910f
 def _named_models(
     means, # of `cost_plot`: group, name, mean
 ) -> np.ndarray: # bool: the most robust of each group
@@ -871,7 +871,7 @@ def _legend_in_rows(
         if columns == 1 or legend.get_window_extent().width < .98*fig.bbox.width: return
         legend.remove()
 
-# %% ../nbs/11_plots.ipynb #b0ff910f
+# %% ../nbs/11_plots.ipynb #aaf6178d
 def _spread(
     ax, # its limits are final
     means, # of `cost_plot`: group, passes, mean
@@ -897,7 +897,7 @@ def _draw_models(ax, means, looks, roles) -> tuple: # (points, bars, how far eac
         bars += [(p.at, p.mean - p.std, p.at, p.mean + p.std)]*2; reach.append(size/2)
     return points, bars, reach
 
-# %% ../nbs/11_plots.ipynb #c8ad7ae8
+# %% ../nbs/11_plots.ipynb #53261296
 def _draw_reference(ax, means, best, colour, column, points, reach) -> list: # boxes of what is drawn and written, in data units
     "The line at the best reference model, its name, and what stands above it in the column."
     p, k = means.loc[best], ax.figure.dpi/72
@@ -913,7 +913,7 @@ def _draw_reference(ax, means, best, colour, column, points, reach) -> list: # b
     boxes = [ax.transData.inverted().transform(t.get_window_extent()).ravel() for t in said]
     return [tuple(b) for b in boxes] + [(x, p["mean"], x + .02, p["mean"]) for x in np.linspace(0, .98, 50)]
 
-# %% ../nbs/11_plots.ipynb #aaf6178d
+# %% ../nbs/11_plots.ipynb #c91c21ad
 def cost_plot(
     rows: pd.DataFrame, # tidy: name, group, passes (forward passes an image, at least 1), robust (fraction that survives every attack); one row a seed
     roles: dict = None, # group -> role; the eight groups of `_GROUPS` need no entry
@@ -941,7 +941,7 @@ def cost_plot(
     _place_names(ax, points, bars, reach, strict=True)
     return fig
 
-# %% ../nbs/11_plots.ipynb #dbd0e372
+# %% ../nbs/11_plots.ipynb #f44574b5
 _STRENGTH = {"steps": "attack steps", "eps": "ε (pixel range [0, 1])", "draws": "EOT draws"}  # kind -> name of the x axis
 
 
@@ -975,7 +975,7 @@ def _draw_strength(ax, part, kind, looks):
     if kind == "eps": ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
     else: _even_ticks(ax, values); ax.tick_params(axis="x", labelsize=SMALL if len(values) < 8 else SMALL - 2)
 
-# %% ../nbs/11_plots.ipynb #df409d76
+# %% ../nbs/11_plots.ipynb #546e981e
 def strength_curves(
     rows: pd.DataFrame, # tidy: kind ("steps", "eps" or "draws"), value, series (a model), n (images), accuracy; one row a seed; optionally used (True: what the evaluation used)
     roles: dict = None, # series -> role
@@ -995,7 +995,7 @@ def strength_curves(
     _label_ends(axes[-1], ends)
     return _fix(fig)
 
-# %% ../nbs/11_plots.ipynb #d7eca140
+# %% ../nbs/11_plots.ipynb #af6f8282
 def save_figure(
     fig, # a figure of this room
     path, # where to, without ending

@@ -248,7 +248,7 @@ def ladder_defects() -> dict: # name -> the defects that are left
 STUDENT_NAMES = {"votes": "KD votes", "soft": "KD soft", "none": "no distillation", "label-smoothing": "label smoothing", "shuffled": "teacher rows shuffled within class"}  # as a reader sees them
 WIDER_NAMES = {"none, wider": "no distillation, wider", "votes, wider": "KD votes, wider"}  # where the profile has them
 
-
+# %% ../nbs/13_studies.ipynb #fc313200
 def student_settings(
     settings: dict, # the study's; `wider`: what differs for a larger student, in place of the teacher's size
 ) -> dict: # method -> parameters of distil
@@ -309,7 +309,7 @@ def smoothed_kd(
 
 STUDIES["smoothed-kd"] = smoothed_kd
 
-# %% ../nbs/13_studies.ipynb #7f9f0f3e
+# %% ../nbs/13_studies.ipynb #d4554683
 CCKD = {"student alone": dict(targets="none"), "Hinton KD": dict(loss="hinton"), "CCKD-L": dict(loss="cckd-l"), "CCKD-T": dict(loss="cckd-t"), "CCKD-T-REG": dict(loss="cckd-t-reg"), "CCKD-L, as released": dict(loss="cckd-l", as_released=True)}
 VOTES = {"adversarial training": dict(targets="none"), "KD, constant weight": dict(loss="kd"), "CCKD-L": dict(loss="cckd-l"), "CCKD-T": dict(loss="cckd-t"), "CCKD-L, one weight a batch": dict(loss="cckd-l", as_released=True)}
 
@@ -335,7 +335,7 @@ def votes_students(
     "Students of the smoothed noisy teacher, the share of its votes for the true class being the confidence."
     return {m: [plan.call("distil", f"student of votes: {m}", 60, outputs=outputs[s % len(outputs)], seeds=[s], **settings["student"] | {"targets": "votes"} | p)[0] for s in plan.seeds] for m, p in VOTES.items()}
 
-
+# %% ../nbs/13_studies.ipynb #c397bcbb
 def from_votes(
     plan: Plan, # gets the calls
     settings: dict, # teacher, teacher_seeds, outputs, student, attack, attack_teacher
@@ -386,7 +386,7 @@ def cckd(
 
 STUDIES["cckd"] = cckd
 
-# %% ../nbs/13_studies.ipynb #178fa04c
+# %% ../nbs/13_studies.ipynb #da3ee17b
 SEED_CCKD = {  # data set -> measure -> method -> the seed's figure; accuracies in percent
     "mnist": dict(accuracy={"teacher": 99.17, "student alone": 98.95, "Hinton KD": 99.11, "CCKD-L": 98.97, "CCKD-T": 99.01, "CCKD-T-REG": 98.91},
                   fgsm={"teacher": 46.4, "student alone": 46.11, "Hinton KD": 40.7, "CCKD-L": 43.37, "CCKD-T": 62.4, "CCKD-T-REG": 64.3},
@@ -421,7 +421,7 @@ def read_fgsm(
     order = rows.method.map(list(runs).index)
     return rows.assign(order=order).sort_values(["order", "eps"], kind="stable").drop(columns="order"), {m: np.stack(v) for m, v in clean.items()}
 
-# %% ../nbs/13_studies.ipynb #c397bcbb
+# %% ../nbs/13_studies.ipynb #3c7fb8f6
 def repeat_rows(
     clean: dict, # method -> bool [seeds, n], "teacher" among them, each row of a student beside its own teacher's
 ): # tidy rows: method, seed, mu_S, mu_F, batch_mu_S, batch_log_mu_F
@@ -470,7 +470,7 @@ def chance_beyond(
     from scipy.stats import t
     return float(2 * t.sf(seeds**.5, seeds - 1))
 
-# %% ../nbs/13_studies.ipynb #d6968415
+# %% ../nbs/13_studies.ipynb #30b5a38b
 ALONE, ROBUST_TEACHER, SMOOTHED_TEACHER = "without a teacher", "from the robust teacher", "from the smoothed teacher"
 
 ROBUST = {  # student -> (whom it learns from, its parameters of robust)
@@ -511,7 +511,7 @@ def robust_params(
     params = settings["student"] | ROBUST[name][1]
     return {k: v for k, v in params.items() if k != "features"} | (settings["features"] if params.get("features") else {})
 
-# %% ../nbs/13_studies.ipynb #b6b1388d
+# %% ../nbs/13_studies.ipynb #8f471328
 def train_students(
     plan: Plan, # gets the calls
     teachers: dict, # seed -> parameters that name its teacher, perhaps none
@@ -554,7 +554,7 @@ def robust_pairs(
         made[f"{s} < {who or 'none'}: {m}"] = train_students(plan, taught, f"pair: {s}, {m}", robust_params(m, settings) | dict(model=s))
     return made
 
-# %% ../nbs/13_studies.ipynb #b2501c3c
+# %% ../nbs/13_studies.ipynb #b0d9c7c8
 def robust_attacks(
     plan: Plan, # gets the calls
     settings: dict, # of the profile: attack, batch (students a call)
@@ -583,7 +583,7 @@ def check_robust(
         if m not in ROBUST: raise mistake(nearest(m, ROBUST, "student", "They are listed in kdnb.studies.ROBUST."))
     if not {"PGD-AT", "ARD"} <= {*methods}: raise mistake("robust-kd needs the students PGD-AT and ARD: everybody is tried with their images. Add them to methods.")
 
-
+# %% ../nbs/13_studies.ipynb #7ae98d4a
 def robust_networks(
     plan: Plan, # gets the calls
     settings: dict, # of the profile, for this data set
@@ -622,7 +622,7 @@ def robust_kd(
 
 STUDIES["robust-kd"] = robust_kd
 
-# %% ../nbs/13_studies.ipynb #b0d9c7c8
+# %% ../nbs/13_studies.ipynb #7c03903a
 PUBLISHED_ROBUST = {"ARD": "85.04 / 53.27 / 50.27 / 49.49", "IAD": "84.33 / 54.24 / 50.97 / 50.09", "RSLAD": "83.59 / 55.98 / 53.15 / 52.13", "AdaAD": "84.74 / 56.78 / 53.51 / 52.79", "AdaAD + IGDM": "84.83 / 57.61 / 55.09 / 54.02"}
 
 
@@ -634,7 +634,7 @@ def answer_cost(
     net = model_of(run)
     return multiply_adds(net, tuple(net.spec["shape"]))
 
-
+# %% ../nbs/13_studies.ipynb #86481062
 def training_costs(
     students: dict, # student -> finished runs of robust
     teachers: dict, # student -> finished run of its teacher; a student without one is not in it
@@ -666,7 +666,7 @@ def attack_checks(
         rows += [r | dict(check=f"{method}: {r['check']}") for r in check_results(found, any(k.startswith("soft/") for k in tensors))]  # two rules: a network that was asked by votes
     return pd.DataFrame(rows)
 
-
+# %% ../nbs/13_studies.ipynb #b2ff0b0d
 def validation_lead(
     students: dict, # student -> finished runs of robust
     alone: list, # names of those without a teacher
@@ -697,7 +697,7 @@ def comparison(
         told.append(f"{100*d['difference']:+.1f} [{100*d['low']:+.1f}, {100*d['high']:+.1f}]")
     return some, view.assign(**{f"against {methods[0]}": told})
 
-
+# %% ../nbs/13_studies.ipynb #d7dedef9
 def lead_rows(
     name: str, # of the model
     pair: tuple, # (clean, robust): bool [seeds, n] each
@@ -726,7 +726,7 @@ def tell_lead(
     return (f"The distilled student chosen on validation images is {name}: clean {100*clean.mean():.1f} %, survives every attack {100*robust.mean():.1f} %. It is {word} students without a teacher {where(at.loc[name])}: {interval(at.loc[name])}. "
             f"The teachers, against the same students: {teachers}.")
 
-# %% ../nbs/13_studies.ipynb #da1dce7c
+# %% ../nbs/13_studies.ipynb #aa240055
 BY_VOTE, AVERAGED, OTHERS = "answers by vote", "averaged, deterministic", "student of another study"
 
 AVERAGING = {  # network -> (group, notebook, its parameters beside the profile's, whom it averages)
@@ -777,7 +777,7 @@ def averaging_networks(
         made[name] = [plan.call(notebook, f"network: {name}", 120, seeds=[s], **params, **(dict(teacher=whom[s % len(whom)]) if whom else {}))[0] for s in plan.seeds]
     return made
 
-# %% ../nbs/13_studies.ipynb #66528e86
+# %% ../nbs/13_studies.ipynb #1e4acdea
 def group_of(
     name: str, # a network of the study
 ) -> str: # BY_VOTE, AVERAGED, OTHERS, or "base"
@@ -808,7 +808,7 @@ def averaging_measures(
                 for m, id in zip(part, made): found[notebook].setdefault(m, []).append(id)
     return dict(certificates=found["certify"], distances=found["distances"], count=count_draws(plan, settings, networks["Cohen"][0]))
 
-
+# %% ../nbs/13_studies.ipynb #371d7b69
 def count_draws(
     plan: Plan, # gets the calls
     settings: dict, # of the profile: certify, and count (n images, draws, parts, the radii `one` and `four`)
@@ -847,7 +847,7 @@ def averaging(
 
 STUDIES["averaging"] = averaging
 
-# %% ../nbs/13_studies.ipynb #b2ff0b0d
+# %% ../nbs/13_studies.ipynb #7b6cbf66
 PUBLISHED_CERTIFIED = {"Cohen": "76.6 / 61.2 / 42.2 / 25.1, ACR .424", "SmoothAdv": "74.8 / 66.7 / 57.6 / 47.8, ACR .551", "consistency": "75.8 / 67.6 / 58.1 / 46.7"}
 PUBLISHED_DISTANCES = {"base": "– ; .709 / .839; .491 / .571", "Cohen": ".087 / .081; .743 / 1.268; .455 / .556", "SmoothAdv, noise-free": ".090 / .078; .770 / 1.324; .481 / .621", "averaged, logits": ".094 / .085; .774 / .902; .536 / .636"}
 
@@ -863,7 +863,7 @@ def certificates(
 WHO_IS_WHO = ("base: trained on clean images, what is averaged. averaged, logits: the published iteration, squared distances of logits; averaged: of probabilities, so that the L-bound applies; noisy images: the same, on images with the noise that is averaged over; of CNI: started from the smoothed noisy teacher. "
               "regression: one network trained on the base's answers to noisy images; of Cohen: on those of Cohen's network. SmoothAdv, noise-free: as the released code trains it, attacked through noise and shown without. KD, CCKD-L: students of the smoothed teacher's votes; half-KD: of the teacher itself, asked on attacked images; adversarial training: without a teacher.")
 
-
+# %% ../nbs/13_studies.ipynb #2b230862
 def certified_differences(
     tables: dict, # network -> rows of certify, one table a seed
     radii, # the targets
@@ -905,7 +905,7 @@ def certified_lines(
                       "ACR, at least": pm([t.ACR for t in told], 3, 1), "abstained": pm([t.abstained for t in told]), "draws an image": f"{sum(t.draws for t in told) / len(told):,.0f}", "broken within its radius": f"{broken} of {attacked}"})
     return lines
 
-
+# %% ../nbs/13_studies.ipynb #a4d95fb0
 def published_lines(
     networks: dict, # network -> finished runs that trained it, one a seed
     certified: dict, # network -> finished runs of certify
@@ -944,7 +944,7 @@ def merged_rows(
     from kdnb.certification import merge
     with tempfile.TemporaryDirectory() as folder: return merge([run.folder/"rows.csv" for run in runs], Path(folder)/"rows.csv")
 
-
+# %% ../nbs/13_studies.ipynb #ab6b99ff
 def broken_within(
     certified: dict, # network -> rows of certify, one table a seed
     found: dict, # network -> list (a seed) of lists (an attack) of [N] distances, of the same images in the same order
@@ -986,7 +986,7 @@ def distance_lines(
         lines.append(line)
     return lines
 
-
+# %% ../nbs/13_studies.ipynb #807ae746
 def closeness_lines(
     near, # rows of closeness.csv of several runs, with network and seed
     about: dict, # network -> (what it averages, its parameters, the sigma that its formula reaches)
@@ -1029,7 +1029,7 @@ def time_rows(
     timed = seconds_table({m: run.folder/"rows.csv" for m, run in certified.items()})
     return timed.assign(training=timed.method.map(training))
 
-# %% ../nbs/13_studies.ipynb #4f453a15
+# %% ../nbs/13_studies.ipynb #f6f54590
 ONE_DRAW, SMOOTHED, ROBUST_ONE = "noisy teacher", "smoothed teacher", "robust teacher"
 OF_SMOOTHED, OF_ROBUST, OF_CLEAN, NOBODY, ONE_PASS = "student of a smoothed teacher", "student of a robust teacher", "student of a clean teacher", "no teacher", "averaged"
 BOARD_GROUPS = (ONE_DRAW, ROBUST_ONE, OF_SMOOTHED, OF_ROBUST, OF_CLEAN, NOBODY, ONE_PASS, BY_VOTE, SMOOTHED)  # in the order of a figure
@@ -1070,7 +1070,7 @@ def _of_averaging(plan, settings, own): # what votes under noise and what was av
     noisy, _ = noisy_teachers(plan, own["smoothed"])
     return {m: ({"base": NOBODY, AVERAGED: ONE_PASS}.get(group_of(m), group_of(m)), ids) for m, ids in averaging_networks(plan, own, noisy).items()}
 
-# %% ../nbs/13_studies.ipynb #b230e110
+# %% ../nbs/13_studies.ipynb #15da1f4d
 def leaderboard_models(
     plan: Plan, # gets the calls
     settings: dict, # of the profile: `studies` (study -> names of its models, or null for all)
@@ -1125,7 +1125,7 @@ def leaderboard(
 
 STUDIES["leaderboard"] = leaderboard
 
-# %% ../nbs/13_studies.ipynb #30848026
+# %% ../nbs/13_studies.ipynb #0b5fce80
 def answers(
     attack: Run, # finished
     cross: Run, # finished, on the same model and images
@@ -1145,7 +1145,7 @@ def trained(
     m = find_run(str(attack.root), attack.metrics["params"]["model"]).metrics
     return (m["forward"] + m["backward"]) / 1e6 if "forward" in m else float("nan")
 
-
+# %% ../nbs/13_studies.ipynb #000cbee1
 def transfer_checks(
     attacks: dict, # name -> finished runs of attack, by seed
     crosses: dict, # name -> finished runs of cross
@@ -1162,7 +1162,7 @@ def transfer_checks(
             rows.append(dict(name=m, seed=k, check="transfer", passed=not worse, said=worse[0]["said"] if worse else f"the images of {len(found)} other networks break no more than its own attacks"))
     return pd.DataFrame(rows)
 
-
+# %% ../nbs/13_studies.ipynb #293cdb8c
 def board_rows(
     models: dict, # name -> dict(study, group, runs), of the report's `made`
     attacks: dict, # name -> finished runs of attack, by seed
@@ -1187,7 +1187,7 @@ def board_rows(
             alive.setdefault(m, []).append(survivors(own | others).numpy())
     return pd.DataFrame(rows), {m: np.stack(v) for m, v in alive.items()}
 
-
+# %% ../nbs/13_studies.ipynb #2481f27f
 def answer_seconds(
     net, # a network on a device
     x, # images on that device [N,C,H,W]
@@ -1239,6 +1239,9 @@ def tell_board(
     def above(m): return paired_difference(alive[m], alive[SMOOTHED][np.arange(len(alive[m])) % len(alive[SMOOTHED])], repeats=20_000, alpha=.05/tests)["low"] > 0  # Bonferroni
     counts = [f"{sum(map(above, some))} of {len(some)} {named[g]}" for g, some in shown.items() if some]
     alone = len(next(iter(alive.values()))) == 1
-    best = [f"the most robust {what}, {top}, keeps {of(top)} %" for what, some in (("student", students), ("network that had no teacher", shown[NOBODY])) if some for top in [max(some, key=mean.get)]]
-    return (f"The smoothed teacher keeps {of(SMOOTHED)} % of the images under every attack, with {cost[SMOOTHED]} passes an image; of those that answer in one pass, {', '.join(counts[:-1])}{' and ' * (len(counts) > 1)}{counts[-1]} keep more (paired intervals over the images, 95 % for all {tests} together"
-            f"{'; one training of each, and what another seed would change is not in them' * alone}). {best[0][0].upper()}{best[0][1:]}{', and ' * (len(best) > 1)}{''.join(best[1:])}.")
+    top, free = (max(some, key=mean.get) if some else None for some in (students, shown[NOBODY]))
+    arrow = " (A < B: method is a student A of a teacher B)" * (" < " in f"{top}{free}")
+    return (f"The smoothed teacher keeps {of(SMOOTHED)} % of the images under every attack, with {cost[SMOOTHED]} passes an image. The most robust student that answers in one pass, {top}, keeps {of(top)} %"
+            + (f"; the most robust network that had no teacher, {free}, {of(free)} %" if free else "") + arrow
+            + f". More than the teacher keep {', '.join(counts[:-1])}{' and ' * (len(counts) > 1)}{counts[-1]} (paired intervals over the images, 95 % for all {tests} together"
+            + f"{'; one training of each, and what another seed would change is not in them' * alone}).")

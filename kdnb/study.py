@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['TYPES', 'MACHINERY', 'GOES_ON', 'ID', 'PROFILES', 'STUDIES', 'ONE_THREAD', 'GRACE', 'mistake', 'nearest', 'home',
-           'experiments', 'notebooks', 'notebook', 'code_cells', 'about', 'Parameter', 'read_parameter', 'check_value',
-           'parse_value', 'parameters', 'check_parameters', 'given', 'plain_code', 'imported_rooms', 'source_digest',
-           'single', 'data_mark', 'run_id', 'revision', 'cores', 'several', 'helps', 'hardware', 'provenance',
-           'data_name', 'runs_root', 'damage', 'Work', 'Run', 'can_go_on', 'find_run', 'run_cells', 'ensure', 'Call',
-           'mentioned', 'Plan', 'known_studies', 'load_profile', 'choose_studies', 'data_place', 'plan_study',
+           'experiments', 'notebooks', 'own_notebooks', 'notebook', 'adopt', 'code_cells', 'about', 'Parameter',
+           'read_parameter', 'check_value', 'fraction', 'parse_value', 'parameters', 'check_parameters', 'given',
+           'plain_code', 'imported_rooms', 'code_beside', 'source_digest', 'single', 'data_mark', 'run_id', 'revision',
+           'cores', 'several', 'helps', 'hardware', 'provenance', 'data_name', 'runs_root', 'damage', 'Work', 'Run',
+           'can_go_on', 'find_run', 'run_cells', 'ensure', 'typed', 'command_of', 'made_from', 'card', 'write_card',
+           'Call', 'mentioned', 'Plan', 'known_studies', 'load_profile', 'choose_studies', 'data_place', 'plan_study',
            'own_kernel', 'error_line', 'trains', 'assist', 'dismiss', 'run_notebook', 'check_writable', 'urgency',
-           'time_left', 'clock', 'Board', 'bar', 'doing', 'head', 'show', 'follow_driver', 'stop', 'write_plan',
-           'planned_calls', 'job_command', 'run_call', 'alone_in', 'in_turn', 'snakemake_command', 'out_of_time',
-           'drive', 'published_files', 'publish', 'pictures_of', 'check_plan', 'default_jobs', 'show_path',
-           'plain_table', 'summary', 'reproduce', 'data_here', 'data_of', 'teacher_of', 'model_of', 'network_and_data',
-           'save_rows']
+           'time_left', 'clock', 'Board', 'bar', 'doing', 'head', 'show', 'here', 'follow_driver', 'stop', 'write_plan',
+           'planned_calls', 'job_command', 'reporting', 'run_call', 'alone_in', 'in_turn', 'snakemake_command',
+           'out_of_time', 'drive', 'published_files', 'publish', 'pictures_of', 'check_plan', 'default_jobs',
+           'show_path', 'plain_table', 'summary', 'reproduce', 'data_here', 'data_of', 'teacher_of', 'model_of',
+           'network_and_data', 'save_rows']
 
 # %% ../nbs/12_study.ipynb #2ee9761b
 import ast, contextlib, difflib, fcntl, functools, hashlib, importlib.metadata, io, itertools, json, math, os, platform, re, resource, shutil, signal, subprocess, sys, tempfile, textwrap, threading, time, tokenize
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import psutil
 import yaml
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 import kdnb
 
@@ -66,15 +67,35 @@ def notebooks() -> dict: # name -> path
     return {p.stem: p for p in sorted(experiments().glob("*.ipynb"))}
 
 
+def own_notebooks() -> dict: # name -> path
+    "Notebooks of the user's own, which lie elsewhere: those that `KDNB_OWN` names (see `adopt`)."
+    return {Path(p).stem: Path(p) for p in os.environ.get("KDNB_OWN", "").split(os.pathsep) if p}
+
+
 def notebook(
     name: str, # e.g. "train"
 ) -> Path:
-    "One experiment notebook, or a line that says which there are."
-    there = notebooks()
+    "One experiment notebook, or one of the user's own that was adopted or lies in this folder; else a line that says which there are."
+    there = own_notebooks() | notebooks()
     if name in there: return there[name]
-    raise mistake(nearest(name, there, "notebook", "`kdnb list` says what each does."))
+    if (Path.cwd()/f"{name}.ipynb").is_file(): return notebook(adopt(f"{name}.ipynb"))
+    raise mistake(nearest(name, there, "notebook", "`kdnb list` says what each does; one of your own is named by its path, with .ipynb."))
 
 
+def adopt(
+    name: str, # an experiment notebook, or the path of a notebook of the user's own
+) -> str: # its name
+    "Let a notebook be known by its name, here and in every process that is started from here."
+    if not name.endswith(".ipynb"): return name
+    path = Path(name).expanduser().resolve()
+    if not path.is_file(): raise mistake(f"there is no notebook {name}. Give the path of one that exists, or one of: {', '.join(notebooks())}.")
+    if path.parent == experiments(): return path.stem
+    if path.stem in notebooks(): raise mistake(f"{path.stem} is the name of an experiment notebook of kdnb, and runs carry their notebook's name. Rename {name}.")
+    if not re.fullmatch(r"[A-Za-z_][\w-]*", path.stem): raise mistake(f"{name} cannot give its runs a name: only letters, digits, _ and - are possible, a letter first. Rename it.")
+    os.environ["KDNB_OWN"] = os.pathsep.join(map(str, (own_notebooks() | {path.stem: path}).values()))
+    return path.stem
+
+# %% ../nbs/12_study.ipynb #3049f567
 def code_cells(
     path, # a notebook
 ) -> list: # (source, tags) of each code cell
@@ -95,7 +116,7 @@ def about(
     title = re.sub(r"(?<![.?!])$", ".", lines[0]) if lines else ""
     return f"{title} {re.sub(':$', '.', sentence)}".strip()
 
-# %% ../nbs/12_study.ipynb #cfe8ad74
+# %% ../nbs/12_study.ipynb #5c8cbd27
 TYPES = dict(int=int, float=float, str=str, bool=bool, list=list, dict=dict)
 
 
@@ -124,7 +145,7 @@ class Parameter:
         if None not in (self.low, self.high): return f"{self.low:g} to {self.high:g}"
         return "" if self.low is self.high else f"at least {self.low:g}" if self.high is None else f"at most {self.high:g}"
 
-# %% ../nbs/12_study.ipynb #b6c56f06
+# %% ../nbs/12_study.ipynb #0c2d3f66
 def _constrain(
     parameter: Parameter, # changed in place
     text: str, # what stands in the braces
@@ -150,7 +171,7 @@ def read_parameter(
     parameter.default = check_value(parameter, parameter.default)
     return parameter
 
-# %% ../nbs/12_study.ipynb #e762f938
+# %% ../nbs/12_study.ipynb #80993415
 def _refuse(parameter: Parameter, value):
     allowed = f", {parameter.allowed}" if parameter.allowed else ""
     raise mistake(f"parameter {parameter.name} cannot be {value!r}. Allowed: {parameter.type}{allowed}. It means: {parameter.help or parameter.name}.")
@@ -173,19 +194,27 @@ def check_value(
     return value
 
 
+def fraction(
+    text: str, # 0.03, or 8/255
+) -> float:
+    "A number, or one number over another."
+    over, _, under = text.partition("/")
+    return float(over) / float(under or 1)
+
+
 def parse_value(
     parameter: Parameter,
     text: str, # as typed on a command line
 ): # a checked value
-    "Read a value that was typed: words stay words; numbers, lists and dicts follow YAML, and a list may come without its brackets."
+    "Read a value that was typed: words stay words; a float may be a fraction (8/255); numbers, lists and dicts follow YAML, and a list may come without its brackets."
     if parameter.type == "str": return check_value(parameter, text)
     if parameter.type == "list" and not text.strip().startswith("["): text = f"[{text}]"
-    try: value = float(text) if parameter.type == "float" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError): _refuse(parameter, text)
+    try: value = fraction(text) if parameter.type == "float" else yaml.safe_load(text)
+    except (ValueError, ZeroDivisionError, yaml.YAMLError): _refuse(parameter, text)
     if isinstance(value, list): value = [float(v) if isinstance(v, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", v) else v for v in value]
     return check_value(parameter, value)
 
-# %% ../nbs/12_study.ipynb #5c8cbd27
+# %% ../nbs/12_study.ipynb #aa885276
 def parameters(
     name: str, # a notebook
 ) -> dict: # parameter's name -> Parameter
@@ -222,8 +251,8 @@ def given(
     "The parameters a notebook was started with: the first thing that each one asks for."
     return check_parameters(name, {key: namespace[key] for key in parameters(name) if key in namespace})
 
-# %% ../nbs/12_study.ipynb #2142674b
-MACHINERY = ("study", "cli")  # rooms that decide when something is computed, never what
+# %% ../nbs/12_study.ipynb #86404c31
+MACHINERY = ("study", "cli", "sweep")  # rooms that decide when something is computed, never what
 
 
 def plain_code(
@@ -251,7 +280,7 @@ def imported_rooms(
         elif isinstance(node, ast.Import): rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("kdnb.")}
     return rooms - set(MACHINERY)
 
-# %% ../nbs/12_study.ipynb #aa885276
+# %% ../nbs/12_study.ipynb #5d5d659e
 @functools.lru_cache(None)
 def _room(
     path: Path, # kdnb/<room>.py
@@ -261,14 +290,30 @@ def _room(
     return source, imported_rooms(source)
 
 
+def code_beside(
+    sources: list, # Python
+    folder: Path, # where the notebook lies
+) -> dict: # file -> plain code
+    "The Python files beside a notebook of the user's own that it imports, with those that they import, and so on."
+    found, todo = {}, list(sources)
+    while todo:
+        nodes = list(ast.walk(ast.parse(todo.pop())))
+        names = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names] + [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module]
+        for top in {name.split(".")[0] for name in names}:
+            for path in (folder/f"{top}.py", *sorted((folder/top).rglob("*.py"))):
+                if path.is_file() and (key := str(path.relative_to(folder))) not in found: found[key] = plain_code(path.read_text(encoding="utf-8")); todo.append(found[key])
+    return dict(sorted(found.items()))
+
+
 def source_digest(
     name: str, # a notebook
 ) -> str:
     "A hash of the code an experiment depends on."
     from kdnb.core import short_hash
     cells = [plain_code(source) for source, tags in code_cells(notebook(name)) if "parameters" not in tags]
+    if name in own_notebooks(): cells += [list(item) for item in code_beside(cells, notebook(name).parent).items()]
     drawn = {"plots", "studies"} if any(p.each for p in parameters(name).values()) else set()  # a run's pictures are not among its files; a report's are
-    todo, seen = sorted(set().union(*map(imported_rooms, cells)) - drawn), {}
+    todo, seen = sorted(set().union(*(imported_rooms(c if isinstance(c, str) else c[1]) for c in cells)) - drawn), {}
     while todo:
         path = Path(kdnb.__file__).parent/f"{todo.pop()}.py"
         if path.stem in seen or not path.exists(): continue
@@ -276,7 +321,7 @@ def source_digest(
         todo += sorted(more)
     return short_hash([cells, seen])
 
-# %% ../nbs/12_study.ipynb #4fda0bb0
+# %% ../nbs/12_study.ipynb #cbb27def
 def single(
     name: str, # a notebook
     params: dict, # its parameters, with the {each} list of one element or with the element under its singular name
@@ -312,12 +357,12 @@ def run_id(
     determining = {k: data_mark(v) if k == "data" else v for k, v in single(name, params).items() if k not in places}
     return f"{name}/{short_hash([name, determining, source_digest(name)])}"
 
-# %% ../nbs/12_study.ipynb #6b4c6966
+# %% ../nbs/12_study.ipynb #3bf9f1d3
 @functools.lru_cache(None)
 def revision() -> dict: # commit, dirty: both None outside git
     "The git commit of the clone, and whether files were changed since."
     def git(*args): return subprocess.run(["git", "-C", str(home()), *args], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-    try: return dict(commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain")))
+    try: return dict(commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--", "kdnb", "nbs", "setup.py", "settings.ini")))
     except (OSError, subprocess.SubprocessError): return dict(commit=None, dirty=None)
 
 
@@ -356,7 +401,7 @@ def provenance() -> dict: # versions, revision, hardware
         with contextlib.suppress(importlib.metadata.PackageNotFoundError): versions[package] = importlib.metadata.version(package)
     return dict(versions=versions, revision=revision(), hardware=hardware())
 
-# %% ../nbs/12_study.ipynb #d3ec8d27
+# %% ../nbs/12_study.ipynb #43c98aad
 def data_name(
     data: str, # a known data set, or a folder
 ) -> str:
@@ -385,7 +430,7 @@ def damage(
             return f"{folder/name} {said}. Delete the folder {folder} and start again: only what is missing is made again."
     return ""
 
-# %% ../nbs/12_study.ipynb #9b34f7e7
+# %% ../nbs/12_study.ipynb #b112a380
 @dataclass
 class Work:
     "What a notebook fills while it makes a run."
@@ -433,7 +478,7 @@ class Run:
 
     def __repr__(self): return f"Run({self.id}, {'complete' if self.there else 'absent'})"
 
-# %% ../nbs/12_study.ipynb #3bf9f1d3
+# %% ../nbs/12_study.ipynb #e6600417
 _asked = []  # (name, ids) of the notebook that is executed inside this process, see `ensure`
 
 
@@ -453,7 +498,7 @@ def _locked(path: Path): # a context
     except OSError as e: raise mistake(f"cannot write to {path.parent}: {e.strerror}. Choose a folder that you may write to.") from None
     return FileLock(path, is_singleton=True)
 
-# %% ../nbs/12_study.ipynb #43c98aad
+# %% ../nbs/12_study.ipynb #c18d9492
 GOES_ON = ("state.safetensors", "model.safetensors", "rows.csv", "labels.safetensors")  # files from which interrupted work goes on
 
 
@@ -477,9 +522,11 @@ def _finish(
     taken = sorted(set(made) & set(work.metrics))
     if taken: raise mistake(f"{run.name} may not use the metric {taken[0]!r}: metrics.json keeps that name for how the run was made. Rename it.")
     save_json(work.folder/"metrics.json", {**work.metrics, **made})
+    if (work.folder/"model.safetensors").exists(): write_card(work.folder)
     if run.there: return shutil.rmtree(work.folder)  # another process was faster
     if run.folder.exists(): shutil.rmtree(run.folder)  # without metrics.json: no run
     os.rename(work.folder, run.folder)
+    if "model" in run.params: _renew_card(run)
 
 
 @contextlib.contextmanager
@@ -489,7 +536,7 @@ def _help(run: Run):
     with tempfile.TemporaryDirectory() as aside: yield Work(Path(aside))
     from_main(None, "made")
 
-
+# %% ../nbs/12_study.ipynb #735f5f15
 @contextlib.contextmanager
 def _make(
     run: Run,
@@ -513,7 +560,7 @@ def _make(
 
 Run.make = lambda run: _help(run) if helps() else _make(run)
 
-# %% ../nbs/12_study.ipynb #61c3e995
+# %% ../nbs/12_study.ipynb #bfff1e82
 ID = re.compile(r"[\w-]+/[0-9a-f]{12}")  # what a run's id looks like
 
 
@@ -524,8 +571,8 @@ def find_run(
     "A finished run, or one line that says how to get it."
     if not ID.fullmatch(id): raise mistake(f"{id!r} is no run id. A run id is <notebook>/<12 hexadecimal digits>, the name of a folder in {runs_root(runs)}.")
     run = Run.__new__(Run); run.name, run.id = id.split("/")[0], id
-    if run.name not in notebooks(): raise mistake(nearest(run.name, notebooks(), "notebook"))
     run._place(runs_root(runs))
+    if not run.there and run.name not in notebooks() | own_notebooks(): raise mistake(nearest(run.name, notebooks(), "notebook"))
     if not runs and not run.there: run._place(next((found.parents[2] for found in run.root.parent.glob(f"*/{id}/metrics.json")), run.root))  # made on another data set
     if not run.complete: raise mistake(f"run {id} is not in {run.root if runs else run.root.parent}. Make it with kdnb reproduce, or with kdnb run {run.name}; what lies elsewhere is found with -p runs FOLDER.")
     broken = damage(run.folder)
@@ -568,7 +615,197 @@ def ensure(
     if not made: raise mistake(f"notebook {name} made no run.")
     return made[0]
 
-# %% ../nbs/12_study.ipynb #a2827c01
+# %% ../nbs/12_study.ipynb #7a0b9c5c
+def typed(
+    value, # of a parameter
+) -> str: # what `parse_value` reads as this value
+    "A parameter's value as it is typed on a command line."
+    if isinstance(value, str): return value
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf).removesuffix("\n...\n").strip()
+    return text[1:-1] if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], (list, dict)) else text
+
+
+def _in_runs(runs: str) -> str: # for -p runs; "" where that is the usual folder
+    "A folder of runs without the path of this machine: from `runs/` on, or its last part."
+    parts = Path(runs).parts
+    from_runs = parts[len(parts) - 1 - parts[::-1].index("runs"):] if "runs" in parts else parts[-1:]
+    return "" if from_runs[:2] == ("runs", "smoke") else "/".join(from_runs)
+
+
+def command_of(
+    name: str, # a notebook
+    params: dict, # of one of its runs
+) -> str: # for a shell
+    "The `kdnb run` that makes a run: the parameters that are not as the notebook has them."
+    import shlex
+    known, words = parameters(name), ["kdnb", "run", name]
+    each = next((p for p in known.values() if p.each), None)
+    full = {(each.name if each and k == each.single else k): [v] if each and k == each.single else v for k, v in params.items()}
+    for key, value in full.items():
+        if key in known and (known[key].place or value == known[key].default): continue
+        words += ["-p", key, f"path/to/{Path(value).name}" if key == "data" and os.sep in value else typed(value)]
+    if place := _in_runs(params.get("runs", "")): words += ["-p", "runs", place]
+    return shlex.join(words)
+
+# %% ../nbs/12_study.ipynb #e18c516d
+def _names(value): # yields the run ids in a value, however deep
+    if isinstance(value, str) and ID.fullmatch(value): yield value
+    for v in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else (): yield from _names(v)
+
+
+def made_from(
+    params: dict, # of a run
+    root: Path, # folder of the runs
+) -> dict: # run id -> its metrics, or None where it is not here; the first ones first
+    "The runs that a run goes back to."
+    found = {}
+    for id in _names(params):
+        file = root/id/"metrics.json"
+        metrics = json.loads(file.read_text()) if file.exists() else None
+        found |= {**(made_from(metrics["params"], root) if metrics else {}), id: metrics}
+    return found
+
+
+def _first_params(params: dict, before: dict) -> dict: # parameters of the run whose images a run uses
+    up = before.get(params.get("outputs") or params.get("teacher") or "")
+    return _first_params(up["params"], before) if up else params
+
+# %% ../nbs/12_study.ipynb #fff17bb5
+def _percent(share) -> str: return f"{100 * float(share):.1f} %"
+
+
+def _rows_of(path: Path) -> list: # of dicts, one a row of a .csv file; [] without the file
+    import csv
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+
+
+def _head(path: Path) -> dict: # spec, noise_spec, info: what `save_model` wrote in front of the weights
+    from safetensors import safe_open
+    with safe_open(path, framework="np") as f: return json.loads((f.metadata() or {}).get("info", "{}"))
+
+
+def _chosen(folder: Path, metrics: dict) -> dict: # epoch, rule and value of the epoch that was kept; {} where none was chosen
+    steps = sorted(folder.glob("timestep-*/model.safetensors"), key=lambda p: int(p.parent.name.split("-")[1]))  # of an averaging
+    return metrics.get("best") or (_head(steps[-1]).get("info", {}).get("best", {}) if steps else {})
+
+
+def _validated(folder: Path, metrics: dict) -> list: # (images, attack, share right, who measured it)
+    rule = _chosen(folder, metrics).get("rule", "")
+    n, attack = (re.search(pattern, rule) for pattern in (r"on (\d+) images", r"under (.+) on \d+ images"))
+    row = next((r for r in _rows_of(folder/"history.csv") if r.get("chosen") == "True" and "timestep" not in r), {})
+    seen = [("none", row.get("valid_acc")), (attack and attack[1], row.get("valid_adv_acc"))]
+    return [(f"{n[1] if n else ''} validation".strip(), what, _percent(value), "`history.csv`") for what, value in seen if what and value]
+
+
+def _beside(root: Path) -> list: # of folders of runs
+    "Where runs that look at a network may lie: in its folder of runs; without a profile, perhaps in that of another data set."
+    return sorted(root.parent.glob("*/")) if root.parent.name == "smoke" else [root]
+
+
+def _tested(id: str, root: Path) -> list: # as `_validated`, by the runs of attack and certify that looked at this network
+    files = {f"{kind}/{file.parent.name}": file for place in _beside(root) for kind in ("attack", "certify") for file in place.glob(f"{kind}/*/metrics.json")}
+    found = [(json.loads(files[key].read_text()), files[key].parent) for key in sorted(files)]
+    return [(*row, f"`{m['id']}`") for m, folder in found if m["params"].get("model") == id for row in (_attacked if m["experiment"] == "attack" else _certified)(m, folder)]
+
+
+def _attacked(m: dict, folder: Path) -> list: # (images, attack, share right)
+    p, sigma = m["params"], m["params"].get("sigma", 0.)
+    voted = (f", votes of {p['draws']} draws" if m.get("random") else "") + (f" under Gaussian noise, sigma {sigma:g}" if sigma else "")
+    rows = [(f"{m['n_test']} test", "none" + voted, _percent(m["clean_all"]["votes"]))] if "n_test" in m else []
+    return rows + [(f"{r['n']} test", ("none" if r["attack"] == "clean" else f"{r['attack']}, linf {p['eps']:g}") + voted, f"{_percent(r['accuracy'])} ({_percent(r['low'])[:-2]} to {_percent(r['high'])})") for r in _rows_of(folder/"attacks.csv")]
+
+
+def _certified(m: dict, folder: Path) -> list: # as `_attacked`
+    return [(f"{m['n_images']} test", f"any, l2 {float(r):g}: certified ({m['params']['certifier']}) for its vote under Gaussian noise, sigma {m['params']['sigma']:g}", _percent(v)) for r, v in m["accuracy"].items()]
+
+# %% ../nbs/12_study.ipynb #8b70ff4e
+def _classes(data: str, n: int) -> str:
+    "The classes in the order of the logits, where that is known without reading images."
+    from kdnb.data import FASHION
+    train = Path(data)/"train"
+    names = FASHION if data.startswith("fashion_mnist") else [str(i) for i in range(10)] if data == "mnist" else sorted(p.name for p in train.iterdir() if p.is_dir() and not p.name.startswith(".")) if os.sep in data and train.is_dir() else []
+    return ", ".join(names) if len(names) == n <= 20 else f"{n}, in the data set's own order"
+
+
+def _network(head: dict) -> dict: # rows about the network itself
+    spec, noise = head["spec"], head.get("noise_spec") or {}
+    mean, std = (", ".join(f"{v:g}" for v in spec[key]) for key in ("mean", "std"))
+    return {"Network": f"`{spec['name']}`", "In": f"images [N, {', '.join(map(str, spec['shape']))}], pixels in [0, 1]; the normalisation (mean {mean}; std {std}) is inside", "Out": f"logits [N, {spec['n_classes']}]",
+            "Noise": f"{noise['kind']} in {', '.join(noise['where'])}: every pass draws anew" if noise else "none: the network is deterministic"}
+
+
+def _counted(p: dict) -> str: # how many images, in words
+    parts = [f"{p[key] or 'all'} {what}" for key, what in (("n_train", "training"), ("n_valid", "validation"), ("n_test", "test")) if key in p]
+    return f": {', '.join(parts)} images{', split ' + str(p['split_seed']) if p.get('split_seed') else ''}" if parts else ""
+
+
+def _about_run(folder: Path, m: dict, before: dict) -> dict: # rows about data, method, choice, seed and software
+    p, kept, made = _first_params(m["params"], before), _chosen(folder, m), m["revision"]
+    prose = about(notebook(m["experiment"])) if m["experiment"] in notebooks() else ""
+    rows = dict(Size=f"{m['parameters']:,} parameters") if "parameters" in m else {}
+    if p.get("data"): rows["Data"] = f"`{data_name(p['data'])}`{_counted(p)}"
+    rows["Method"] = f"`{m['experiment']}`{': ' + prose.split('. ')[0].rstrip('.') if prose else ''}{'; ' + m['note'] if m.get('note') else ''}"
+    if before: rows["Made from"] = ", ".join(f"`{id}`" for id in before)
+    if kept: rows["Checkpoint"] = f"epoch {kept['epoch']}{' of the last timestep' if 'best' not in m else ''}: {kept['rule']} ({_percent(kept['value'])})"
+    rows["Seed"] = m["seed"]
+    versions = ", ".join(f"{k} {v}" for k, v in m["versions"].items())
+    commit = f" (commit {made['commit'][:12]}{', with changes that are not committed' if made['dirty'] else ''})" if made.get("commit") else ""
+    return rows | dict(Software=versions.replace(f"kdnb {m['versions'].get('kdnb')}", f"kdnb {m['versions'].get('kdnb')}{commit}"), Hardware=m["hardware"].get("gpu") or m["hardware"]["cpu"])
+
+# %% ../nbs/12_study.ipynb #c31f5a8c
+def _settings(m: dict) -> str: # the parameters that determine the run
+    known = parameters(m["experiment"]) if m["experiment"] in notebooks() else {}
+    single_of = {p.single: p for p in known.values() if p.each}
+    rows, usual = [], []
+    for key, value in m["params"].items():
+        p = single_of.get(key) or known.get(key)
+        if p and p.place or key in ("data", "seed"): continue
+        if p and value == p.default: usual.append(f"{key} {typed(value) or 'none'}")
+        else: rows.append(f"| {key} | {typed(value)} | {p.help.replace('|', ' ') if p else ''} |")
+    lines = ["| Parameter | Value | Meaning |", "|---|---|---|", *rows, ""] if rows else []
+    return "\n".join(lines + ([f"The others are as the notebook `{m['experiment']}` has them: {'; '.join(usual)}."] if usual else []))
+
+
+def _again(m: dict, before: dict) -> str: # commands
+    made = m["revision"]
+    lines = [f"git checkout {made['commit'][:12]}{'  # the files had been changed since: the result may differ' if made['dirty'] else ''}"] if made.get("commit") else []
+    lines += [command_of(id.split("/")[0], run["params"]) if run else f"# {id} was made elsewhere: its commands are in its own card" for id, run in before.items() if id.split("/")[0] in notebooks()]
+    return "\n".join(lines + ([command_of(m["experiment"], m["params"])] if m["experiment"] in notebooks() else []))
+
+# %% ../nbs/12_study.ipynb #47295523
+def card(
+    folder: Path, # of a run that holds model.safetensors and metrics.json
+) -> str: # Markdown
+    "What a network is, for a person: data, method, numbers, how it was chosen, and the commands that make it again. No times."
+    folder = Path(folder); head, m, root = _head(folder/"model.safetensors"), json.loads((folder/"metrics.json").read_text()), folder.parents[1]
+    before, numbers = made_from(m["params"], root), [*_validated(folder, m), *_tested(m["id"], root)]
+    facts, data = _network(head), _first_params(m["params"], before).get("data")
+    if data: facts["Out"] += f": {_classes(data, head['spec']['n_classes'])}"
+    lines = [f"# {m['id']}", "", "| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in {**facts, **_about_run(folder, m, before)}.items()), "", "## Numbers", ""]
+    if numbers: lines += ["| Images | Attack | Right | Measured by |", "|---|---|---|---|", *("| " + " | ".join(row) + " |" for row in numbers), ""]
+    if not any(row[0].endswith("test") for row in numbers): lines += ["No run of `attack` in this folder of runs has tried it on test images yet.", ""]
+    return "\n".join([*lines, "## Parameters", "", _settings(m), "", "## Make it again", "", "In a clone of kdnb:", "", "```sh", _again(m, before), "```", ""])
+
+
+def write_card(
+    folder: Path, # as for `card`
+):
+    "Write a network's card beside it. A card that cannot be written is no reason to lose a run: then there is a warning, and no card."
+    import warnings
+    from kdnb.core import atomic_path
+    try:
+        with atomic_path(Path(folder)/"card.md") as aside: aside.write_text(card(folder), encoding="utf-8")
+    except Exception as e: warnings.warn(f"{folder} has no card: {type(e).__name__}: {e}")
+
+
+def _renew_card(run: Run):
+    "A run that looked at a network has something to say in its card."
+    id = str(run.params["model"])
+    folder = next((place/id for place in _beside(run.root) if (place/id/"model.safetensors").exists()), None) if ID.fullmatch(id) else None
+    if folder is None: return
+    with contextlib.suppress(Timeout), _locked(folder.with_name(f".{folder.name}.lock")).acquire(timeout=10): write_card(folder)
+
+# %% ../nbs/12_study.ipynb #6f444a5c
 @dataclass
 class Call:
     "One execution of a notebook, and the runs it makes."
@@ -579,16 +816,17 @@ class Call:
     label: str # for the progress display
     cost: float # about how many seconds it takes
     root: str # folder of the runs
+    wish: str = "" # what names the call where only its end tells which runs it stands for (a point of a sweep, see `16_sweep`)
 
     def metrics(self, ids) -> list: return [str(Path(self.root)/i/"metrics.json") for i in ids]
     @property
-    def outputs(self) -> list: return self.metrics(self.ids)
+    def outputs(self) -> list: return [str(self.beside(".runs"))] if self.wish else self.metrics(self.ids)
     @property
     def inputs(self) -> list: return self.metrics(self.needs)
     @property
     def done(self) -> bool: return all(map(os.path.exists, self.outputs))
     @property
-    def key(self) -> str: return f"{self.notebook}-{hashlib.sha256(' '.join(self.ids).encode()).hexdigest()[:10]}"
+    def key(self) -> str: return f"{self.notebook}-{self.wish or hashlib.sha256(' '.join(self.ids).encode()).hexdigest()[:10]}"
     @property
     def file(self) -> Path: return Path(self.root)/"logs"/f"{self.key}.json" # its parameters; beside it the executed notebook, progress, error
     def beside(self, suffix: str) -> Path: return self.file.with_suffix(suffix)
@@ -603,7 +841,7 @@ def mentioned(
     if isinstance(value, dict): value = value.values()
     return list(dict.fromkeys(i for v in value for i in mentioned(v, known))) if isinstance(value, (list, tuple, type({}.values()))) else []
 
-# %% ../nbs/12_study.ipynb #bfff1e82
+# %% ../nbs/12_study.ipynb #4aedab11
 class Plan:
     "The calls that a study needs."
     def __init__(self,
@@ -647,7 +885,7 @@ class Plan:
         self.reports[name] = self.call(name, f"tables and figures of {name}", cost, made=made, **params)[0]
         return self.reports[name]
 
-# %% ../nbs/12_study.ipynb #c4f6f005
+# %% ../nbs/12_study.ipynb #5c7e879e
 PROFILES = ("smoke", "default", "full", "paper")
 STUDIES = {}  # name -> function(plan, settings); the name is that of the report notebook
 
@@ -685,7 +923,7 @@ def choose_studies(
         if name not in known: raise mistake(nearest(name, ["all", *known], "study"))
     return list(dict.fromkeys(names))
 
-# %% ../nbs/12_study.ipynb #e18c516d
+# %% ../nbs/12_study.ipynb #ee5e2a25
 def data_place(
     data: str, # as typed: a known name, or a folder
 ) -> str: # a folder becomes absolute: notebooks run elsewhere
@@ -717,7 +955,7 @@ def plan_study(
     for name in choose_studies(studies): known_studies()[name](plan, settings.get(name) or {})
     return plan
 
-# %% ../nbs/12_study.ipynb #fff17bb5
+# %% ../nbs/12_study.ipynb #207e0216
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")}
 
 
@@ -749,7 +987,7 @@ def error_line(
     if kind == "DeadKernelError": return f"notebook {name} stopped: its kernel died, perhaps for want of memory. Free some (fewer --jobs) and start again. The notebook so far: {log}"
     return f"notebook {name} stopped with {kind}: {(said.splitlines() or [''])[0]}. The executed notebook, with the trace: {log}"
 
-# %% ../nbs/12_study.ipynb #836fb112
+# %% ../nbs/12_study.ipynb #3efd70e6
 def _papermill(
     name: str, # a notebook
     params: dict, # checked
@@ -763,7 +1001,7 @@ def _papermill(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            papermill.execute_notebook(notebook(name), log, params, progress_bar=False, cwd=home(), kernel_name="python3", language="python",
+            papermill.execute_notebook(notebook(name), log, params, progress_bar=False, cwd=notebook(name).parent if name in own_notebooks() else home(), kernel_name="python3", language="python",
                                        kernel_manager_class=own_kernel(log.with_suffix(".out"), env))
         except (papermill.PapermillExecutionError, RuntimeError, OSError) as e:
             from kdnb.core import OutOfTime
@@ -789,7 +1027,7 @@ def _together(name, params) -> dict: # environment of the kernel
     if not helps(): from_main(lambda: [name, params], "turn")
     return dict(KDNB_TURN=str(next(_turns)), TORCHELASTIC_USE_AGENT_STORE="True")
 
-
+# %% ../nbs/12_study.ipynb #34aaf8e6
 def assist():
     "What a further process of a launch does: execute the notebooks it is called to, until the main process has no more."
     from kdnb.core import from_main
@@ -821,7 +1059,7 @@ def run_notebook(
     finally: lines = list(dict.fromkeys(made.read_text().splitlines())) if made.exists() else []; made.unlink(missing_ok=True)
     return lines
 
-# %% ../nbs/12_study.ipynb #a1d36f04
+# %% ../nbs/12_study.ipynb #9b4a596e
 def check_writable(
     folder: Path, # need not exist
     what: str, # what it is called
@@ -834,7 +1072,7 @@ def check_writable(
         with tempfile.NamedTemporaryFile(dir=above, prefix=".kdnb"): pass
     except OSError as e: raise mistake(f"{what} {folder} cannot be written to ({e.strerror}). Choose a folder that you may write to.") from None
 
-# %% ../nbs/12_study.ipynb #8cef3c5b
+# %% ../nbs/12_study.ipynb #d9d69bff
 def urgency(
     calls: list, # of Call
 ) -> dict: # key -> cost of the longest chain from this call to an end
@@ -872,7 +1110,7 @@ def clock(
     minutes, s = divmod(int(round(seconds)), 60)
     return f"{minutes}:{s:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{s:02d}"
 
-# %% ../nbs/12_study.ipynb #4aedab11
+# %% ../nbs/12_study.ipynb #871d817d
 def _seconds(file) -> float: return json.loads(Path(file).read_text()).get("seconds", 0.)
 
 
@@ -887,7 +1125,7 @@ class Board:
         self.begun, self.drawn, self.spoke = time.monotonic(), 0, time.monotonic()
         self.cost = {c.key: c.cost * sum(not os.path.exists(o) for o in c.outputs) / len(c.outputs) for c in calls}  # of the runs that are absent
         self.finished, self.started = {c.key for c in calls if c.done}, {}
-        self.took = {} # key -> seconds
+        self.took, self.failed = {}, {} # key -> seconds; key -> what went wrong
         self.known = [(sum(_seconds(o) for o in c.outputs), c.cost) for c in calls if c.done] # (seconds, cost) of what earlier commands finished
 
     def read(self) -> list: # calls that ended since
@@ -896,7 +1134,9 @@ class Board:
         for call in self.calls:
             if call.key in self.finished: continue
             if call.beside(".progress").exists(): self.started.setdefault(call.key, now)
-            if call.done and (call.key not in self.started or call.beside(".ended").exists()):
+            error = call.beside(".error")
+            if error.exists() and (said := error.read_text()): self.finished.add(call.key); ended.append(call); self.failed[call.key] = said
+            elif call.done and (call.key not in self.started or call.beside(".ended").exists()):
                 self.finished.add(call.key); ended.append(call)
                 self.took[call.key] = now - self.started.get(call.key, now)
         return ended
@@ -915,7 +1155,7 @@ class Board:
         left = {k: 0. if k in self.finished else max(rate * c - (now - self.started.get(k, now)), .1 * rate * c, 1e-3) for k, c in cost.items()}
         return time_left(self.calls, left, self.jobs, [c.key for c in self.running])
 
-# %% ../nbs/12_study.ipynb #dd9daac4
+# %% ../nbs/12_study.ipynb #8cb033c1
 def bar(
     share: float, # 0 to 1
     width: int = 20, # characters
@@ -942,8 +1182,8 @@ def head(
     "Step i of n, time so far, time left."
     n = len(board.calls)
     step = min(n, len(board.finished) + max(1, len(board.running)))
-    left = max(1., board.left())
-    return f"step {step} of {n} · {clock(time.monotonic() - board.begun)} so far · about {clock(5 * math.ceil(left / 5))} left"
+    left = f"about {clock(5 * math.ceil(max(1., board.left()) / 5))} left" if board.rate() or not any(c.wish for c in board.calls) else "the time left is known when the first one has ended"
+    return f"step {step} of {n} · {clock(time.monotonic() - board.begun)} so far · {left}"
 
 
 def show(
@@ -953,11 +1193,11 @@ def show(
     "Show how things stand."
     ended, now = board.read(), time.monotonic()
     first = len(board.finished) - len(ended) + 1
-    lines = [f"[{i} of {len(board.calls)}] {c.label}: done in {clock(board.took[c.key])}" for i, c in enumerate(ended, first)]
+    lines = [f"[{i} of {len(board.calls)}] {c.label}: {f'FAILED, {board.failed[c.key]}' if c.key in board.failed else f'done in {clock(board.took[c.key])}'}" for i, c in enumerate(ended, first)]
     if board.stream.isatty():
         if board.drawn: board.stream.write(f"\x1b[{board.drawn}F\x1b[J")
-        width = shutil.get_terminal_size().columns - 1
-        body = [head(board), *(f"  {doing(c)}" for c in board.running)] if len(board.finished) < len(board.calls) else []
+        width, height = shutil.get_terminal_size(); width, shown = width - 1, board.running[:max(1, height - 4)]
+        body = [head(board), *(f"  {doing(c)}" for c in shown), *[f"  and {len(board.running) - len(shown)} more"] * (len(shown) < len(board.running))] if len(board.finished) < len(board.calls) else []
         board.stream.write("".join(f"{line[:width]}\n" for line in lines + body)); board.drawn = len(body)
     else:
         if now - board.spoke > pause and len(board.finished) < len(board.calls): lines.append(" · ".join([head(board), *map(doing, board.running)]))
@@ -965,11 +1205,16 @@ def show(
         board.stream.write("".join(f"{line}\n" for line in lines))
     board.stream.flush()
 
-# %% ../nbs/12_study.ipynb #ca320c0f
+# %% ../nbs/12_study.ipynb #b8b352ed
+def here() -> str:
+    "The machine, and the batch job."
+    return f"{platform.node()} {os.environ.get('SLURM_JOB_ID', '')}"
+
+
 def follow_driver():
-    "End this process, and its group if it leads one, soon after the command that drives it is gone."
-    pid = os.environ.get("KDNB_DRIVER")
-    if not pid: return
+    "End this process, and its group if it leads one, soon after the command that drives it is gone. A job on a cluster follows nobody: SLURM's own commands end it."
+    pid, _, place = os.environ.get("KDNB_DRIVER", "").partition(" ")
+    if not pid or place != here(): return
     def watch():
         with contextlib.suppress(psutil.NoSuchProcess):
             driver = psutil.Process(int(pid))
@@ -992,7 +1237,7 @@ def stop(
     with contextlib.suppress(ProcessLookupError): os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
-# %% ../nbs/12_study.ipynb #5c7e879e
+# %% ../nbs/12_study.ipynb #1ca9cf78
 def write_plan(
     plan: Plan,
 ) -> Path: # plan.json
@@ -1019,32 +1264,43 @@ def job_command(
 ) -> str: # for a shell
     "The command that executes a call."
     import shlex
+    if call.wish: return shlex.join([sys.executable, "-m", "kdnb.cli", "sweep", str(own_notebooks().get(call.notebook, call.notebook)), "--point", str(call.file)])
     return shlex.join([sys.executable, "-m", "kdnb.cli", "run", call.notebook, "--params", str(call.file)])
 
-# %% ../nbs/12_study.ipynb #ee5e2a25
-def run_call(
-    name: str, # a notebook
-    file: str, # JSON with its parameters; beside it go the executed notebook (.ipynb), .progress, .ended, .error and .out-of-time
+# %% ../nbs/12_study.ipynb #5e95535d
+@contextlib.contextmanager
+def reporting(
+    file: Path, # a call's parameters
 ):
-    "Execute one call of a plan. It does nothing when its runs are there, or the time is up."
-    from kdnb.core import OutOfTime, load_json, save_json, time_is_up
-    file, params = Path(file), check_parameters(name, load_json(file))
-    each = next((p for p in parameters(name).values() if p.each), None)
-    runs = [Run(name, {**params, **({each.name: [e]} if each else {})}, params.get("runs", "")) for e in (params[each.name] if each else [None])]
+    "Leave word beside a call's file: .progress while the body works, then .ended, .error or .out-of-time. When the time is up nothing is begun."
+    from kdnb.core import OutOfTime, save_json, time_is_up
     save_json(file.with_suffix(".progress"), dict(what="starting", done=0, total=0, note=""))
     os.environ["KDNB_PROGRESS"] = str(file.with_suffix(".progress"))
     try:
         if time_is_up(): raise OutOfTime()
-        if not all(r.there for r in runs): run_notebook(name, params, file.with_suffix(".ipynb"))
-        absent = [r.id for r in runs if not r.there]
-        if absent: raise mistake(f"notebook {name} ended without making {absent[0]}. See {file.with_suffix('.ipynb')}")
+        yield
         file.with_suffix(".ended").write_text("")
     except OutOfTime: file.with_suffix(".out-of-time").write_text(""); raise
     except Exception as e:
         file.with_suffix(".error").write_text(" ".join(f"{'' if type(e).__name__ == 'KdnbError' else type(e).__name__ + ': '}{e}".split()))
         raise
 
-# %% ../nbs/12_study.ipynb #fbb2c015
+
+def run_call(
+    name: str, # a notebook
+    file: str, # JSON with its parameters; beside it go the executed notebook (.ipynb) and what `reporting` leaves
+):
+    "Execute one call of a plan. It does nothing when its runs are there, or the time is up."
+    from kdnb.core import load_json
+    file, params = Path(file), check_parameters(name, load_json(file))
+    each = next((p for p in parameters(name).values() if p.each), None)
+    runs = [Run(name, {**params, **({each.name: [e]} if each else {})}, params.get("runs", "")) for e in (params[each.name] if each else [None])]
+    with reporting(file):
+        if not all(r.there for r in runs): run_notebook(name, params, file.with_suffix(".ipynb"))
+        absent = [r.id for r in runs if not r.there]
+        if absent: raise mistake(f"notebook {name} ended without making {absent[0]}. See {file.with_suffix('.ipynb')}")
+
+# %% ../nbs/12_study.ipynb #9f7f888d
 @contextlib.contextmanager
 def alone_in(
     runs: Path, # folder of the runs
@@ -1058,7 +1314,7 @@ def alone_in(
         while True:
             try: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB); break
             except BlockingIOError: pass
-            if time.monotonic() - begun > patience: raise mistake(f"another kdnb reproduce is at work in {runs}. Wait until it ends, or stop it first.")
+            if time.monotonic() - begun > patience: raise mistake(f"another kdnb command is at work in {runs}. Wait until it ends, or stop it first.")
             time.sleep(.5)
         yield file.fileno()
 
@@ -1092,12 +1348,13 @@ def in_turn(
 def snakemake_command(
     runs: Path, # folder of the runs
     jobs: int, # how many at a time
+    how=(), # further words for Snakemake
 ) -> list:
     "Snakemake with what a plan needs: it judges by presence alone, keeps what finished, and leaves locking to `alone_in`."
     return [sys.executable, "-m", "snakemake", "--snakefile", str(home()/"nbs"/"experiments"/"Snakefile"), "--directory", str(runs), "--cores", str(jobs), "--rerun-incomplete", "--keep-incomplete",
-            "--rerun-triggers", "mtime", "--nolock", "--scheduler", "greedy", "--latency-wait", "5", "--nocolor"]
+            "--rerun-triggers", "mtime", "--nolock", "--scheduler", "greedy", "--latency-wait", "5", "--nocolor", *how]
 
-# %% ../nbs/12_study.ipynb #207e0216
+# %% ../nbs/12_study.ipynb #e3045f70
 GRACE = 60.  # seconds between the deadline and the end of those who cannot save themselves
 
 
@@ -1120,21 +1377,26 @@ def drive(
     jobs: int, # how many calls at a time
     stream=None, # where to show progress; None: standard output
     deadline: float = math.inf, # when to save and stop, in seconds since 1970
+    how=(), # further words for Snakemake
+    go_on: bool = False, # does an error end its own call alone? Then the caller looks what is there
 ):
     "Carry a plan out, showing how far it is. The first error stops it, in one line; what is finished stays."
     with alone_in(plan.runs) as lock:
         shutil.rmtree(plan.runs/".snakemake"/"incomplete", ignore_errors=True)  # a run is complete or absent, whatever was killed
         for call in plan.calls:
             for suffix in (".progress", ".ended", ".error", ".out-of-time"): call.beside(suffix).unlink(missing_ok=True)
-        env = {**os.environ, "KDNB_PLAN": str(write_plan(plan)), "KDNB_DRIVER": str(os.getpid()), "KDNB_DEADLINE": str(deadline), "KDNB_DATA": plan.data, "XDG_CACHE_HOME": str(plan.runs/".snakemake"/"cache"), "PYTHONWARNINGS": "ignore"}
+        env = {**os.environ, "KDNB_PLAN": str(write_plan(plan)), "KDNB_DRIVER": f"{os.getpid()} {here()}", "KDNB_DEADLINE": str(deadline), "KDNB_DATA": plan.data, "XDG_CACHE_HOME": str(plan.runs/".snakemake"/"cache"), "PYTHONWARNINGS": "ignore"}
         log, board, late = plan.runs/"logs"/"snakemake.log", Board(plan.calls, jobs, stream), False
         if several(): return in_turn(plan, board, deadline)
+        log.parent.mkdir(exist_ok=True)
         with open(log, "w") as f:
-            process = subprocess.Popen(snakemake_command(plan.runs, jobs), stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, env=env, pass_fds=(lock,))
+            process = subprocess.Popen(snakemake_command(plan.runs, jobs, (*how, "--keep-going") if go_on else how), stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True, env=env, pass_fds=(lock,))
+        def over(): return len(board.finished) == len(plan.calls) if go_on else any(c.beside(".error").exists() for c in plan.calls)
         try:
-            while process.poll() is None and not any(c.beside(".error").exists() for c in plan.calls) and not (late := _overdue(deadline)): show(board); time.sleep(.3)
+            while process.poll() is None and not over() and not (late := _overdue(deadline)): show(board); time.sleep(.3)
         finally: stop(process)
         show(board)
+        if go_on: return
         failed = [c for c in plan.calls if c.beside(".error").exists()]
         if failed: raise mistake(f"{failed[0].label}: {failed[0].beside('.error').read_text()}")
         if all(c.done for c in plan.calls): return
@@ -1146,7 +1408,7 @@ def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if re.search("error|exception|killed", line, re.I)]
     return lines[-1].rstrip(".") if lines else "Snakemake gave no reason"
 
-# %% ../nbs/12_study.ipynb #6444f29a
+# %% ../nbs/12_study.ipynb #bebc1749
 def published_files(
     run: Run, # a finished report
 ) -> list: # of names
@@ -1177,7 +1439,7 @@ def publish(
     finally: shutil.rmtree(aside, ignore_errors=True)
     return True
 
-# %% ../nbs/12_study.ipynb #2fbfd639
+# %% ../nbs/12_study.ipynb #a57faf16
 def pictures_of(
     params: dict, # of a run or a call
 ) -> dict: # size, resize and stream, for `load_data`
@@ -1193,12 +1455,12 @@ def check_plan(
     for study in plan.reports: check_writable(plan.out/study, "the out folder")
     for call in plan.calls:
         for id in call.ids:
-            if not (plan.runs/id/"metrics.json").exists(): continue
-            broken = damage(plan.runs/id)
+            if not (Path(call.root)/id/"metrics.json").exists(): continue
+            broken = damage(Path(call.root)/id)
             if broken: raise mistake(broken)
     todo = [c for c in plan.calls if not c.done]
-    wanted = {(c.params["data"], c.params.get("root", "data"), c.params.get("download", False), *pictures_of(c.params).items()) for c in todo if "data" in c.params}
-    if todo and not wanted: wanted = {(plan.data, str(home()/"data"), False)}
+    wanted = {(c.params["data"], c.params.get("root", "data"), c.params.get("download", False), *pictures_of(c.params).items()) for c in todo if c.params.get("data")}
+    if todo and not wanted and plan.data: wanted = {(plan.data, str(home()/"data"), False)}
     for data, root, download, *how in sorted((w for w in wanted if w[0] != "fashion_mnist_mini"), key=str):
         from kdnb.data import load_data
         load_data(data, root, download, **dict(how))
@@ -1209,7 +1471,7 @@ def default_jobs() -> int:
     import torch
     return 1 if torch.cuda.is_available() else cores()
 
-# %% ../nbs/12_study.ipynb #9b4a596e
+# %% ../nbs/12_study.ipynb #6e6ccef6
 def show_path(path: Path) -> str:
     "A path as short as it can be from here."
     relative = os.path.relpath(path)
@@ -1236,7 +1498,7 @@ def summary(
     folder = plan.out/study
     full = full or home()/"figures"/"full"/data_name(plan.data)/study
     lines = []
-    for path in sorted(folder.glob("table*.md")):
+    for path in sorted(folder.glob("table*.md"), key=lambda p: p.stem):
         lines += [plain_table(path.read_text(encoding="utf-8")), ""]
         if (full/path.name).exists() and full.resolve() != folder.resolve():
             lines += [textwrap.indent(f"committed, profile full ({show_path(full/path.name)}):\n" + "\n".join(x for x in plain_table((full/path.name).read_text(encoding="utf-8")).splitlines() if x.startswith("|")), "    "), ""]
@@ -1246,7 +1508,7 @@ def summary(
         if found: lines.append(f"{what} ({', '.join(k[1:] for k in kinds if any(p.suffix == k for p in names))}) in {show_path(folder)}: {', '.join(found)}")
     return "\n".join(lines)
 
-# %% ../nbs/12_study.ipynb #84b97db9
+# %% ../nbs/12_study.ipynb #b15ade89
 def reproduce(
     studies=(), # names, or "all"; none: the first study
     profile: str = "default", # one of `PROFILES`
@@ -1270,12 +1532,14 @@ def reproduce(
         print(f"{', '.join(plan.reports)} · profile {profile} · {data_name(plan.data)} · {len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)} · {len(todo)} of {len(plan.calls)} steps to do, {jobs} at a time", file=stream, flush=True)
         drive(plan, jobs, stream, deadline)
     changed = [publish(find_run(str(plan.runs), id), plan.out/study) for study, id in plan.reports.items()]
-    for study in plan.reports: print(f"\n{summary(plan, study)}", file=stream)
     said = f"done in {clock(time.monotonic() - begun)}" if todo else "nothing to do but to copy the report" if any(changed) else f"nothing to do: all {n} runs and the report are there"
-    print(f"\n{said}. Runs and executed notebooks: {show_path(plan.runs)}", file=stream, flush=True)
+    if not todo: print(f"{said}.", file=stream)
+    for study in plan.reports: print(f"\n{summary(plan, study)}", file=stream)
+    logs = [show_path(log) for c in plan.calls if c.notebook in plan.reports and (log := c.beside(".ipynb")).exists()]
+    print(f"\n{said}. Runs and executed notebooks: {show_path(plan.runs)}{'; the report as a notebook: ' * bool(logs)}{', '.join(logs)}", file=stream, flush=True)
     return plan
 
-# %% ../nbs/12_study.ipynb #e3045f70
+# %% ../nbs/12_study.ipynb #34b6e043
 def data_here(
     data: str, # the data set that a run was made with
 ) -> str:
@@ -1312,7 +1576,7 @@ def model_of(
     from kdnb.noise import load_model
     return fast_layout(load_model(run.folder/"model.safetensors")[0]).to(device).eval()
 
-# %% ../nbs/12_study.ipynb #2d98b0e5
+# %% ../nbs/12_study.ipynb #d82fe38e
 def network_and_data(
     model: str, # a run's id, or a network that the user brings, as `open_model` names it
     runs: str = "", # folder of the runs
@@ -1334,7 +1598,7 @@ def network_and_data(
     if tuple(getattr(z, "shape", ())) != (2, splits.n_classes): raise mistake(f"{model} answers two images of {data} with {tuple(z.shape) if hasattr(z, 'shape') else type(z).__name__}, not with logits (2, {splits.n_classes}). Give a network that knows its {splits.n_classes} classes.")
     return net, splits
 
-# %% ../nbs/12_study.ipynb #63b23b9a
+# %% ../nbs/12_study.ipynb #bb9a8599
 def save_rows(
     rows, # a DataFrame
     path, # a .csv file
