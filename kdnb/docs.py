@@ -365,7 +365,7 @@ def site_target(
     parts = urlsplit(place)
     if parts.scheme or place.startswith("#") or not parts.path: return place
     path = Path(os.path.normpath(beside/unquote(parts.path)))
-    name = known.get(path)
+    name = known.get(path) or (known.get(path.parent) if path.suffix == ".md" else None)  # a committed table stands on its study's page
     if name: return f"/{name}" + (f"#{parts.fragment}" if parts.fragment else "")
     if path.suffix not in (".png", ".svg", ".jpg", ".gif") or not path.is_file() or root not in path.parents: return None
     better = path.with_suffix(".svg")
