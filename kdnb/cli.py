@@ -288,7 +288,7 @@ def evaluate_one(
     args, # parsed
 ):
     "`kdnb evaluate`: attack, report, say what was found and where it is."
-    from kdnb.core import KdnbError
+    from kdnb.basics import KdnbError
     settings, begun = evaluation_settings(args), time.monotonic()
     out = (Path(args.out) if args.out else evaluation_folder(args.model)).absolute()
     study.check_writable(out, "the out folder")

@@ -121,7 +121,7 @@ def content_mark(
     root: Path, # of the clone
 ) -> str: # a short hash
     "A hash of what determines a notebook's outputs."
-    from kdnb.core import short_hash
+    from kdnb.basics import short_hash
     cells = [(cell["cell_type"], cell["source"]) for cell in read_cells(path)]
     todo, seen = sorted(rooms_named("\n".join(source for _, source in cells))), {}
     while todo:
@@ -142,7 +142,7 @@ def run_copy(
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
-    from kdnb.core import atomic_path
+    from kdnb.basics import atomic_path
     from kdnb.study import error_line, own_kernel
     book = nbformat.read(path, 4)
     for cell in book.cells:
@@ -165,7 +165,7 @@ def execute_all(
     jobs: int, # how many at a time
 ) -> dict: # name of the page -> its executed copy
     "Execute the notebooks that changed, or whose code changed, since they were last executed. All are tried; then every failure is told."
-    from kdnb.core import KdnbError, progress
+    from kdnb.basics import KdnbError, progress
     folder = work/"executed"; folder.mkdir(parents=True, exist_ok=True)
     copies = {page.name: folder/f"{page.name.replace('/', '-')}-{content_mark(page.path, root)}.ipynb" for page in pages}
     todo, failures = [page for page in pages if not copies[page.name].exists()], []
@@ -846,7 +846,7 @@ def run_sphinx(
 ):
     "Build the HTML. A warning of Sphinx is a mistake."
     from sphinx.application import Sphinx
-    from kdnb.core import progress
+    from kdnb.basics import progress
     warnings = io.StringIO()
     with progress(2 * n, "building pages") as shown:
         app = Sphinx(source, None, target, target.parent/"doctrees", "html", settings, status=None, warning=warnings, freshenv=False)

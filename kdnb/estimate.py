@@ -431,7 +431,7 @@ def measure_all(
 ) -> dict: # (network, images a pass, amp) -> Speed
     "Measure what some passes need, each kind once, with one thread as the kernels have."
     import torch
-    from kdnb.core import progress
+    from kdnb.basics import progress
     kinds, example, speeds, threads = {}, {}, {}, torch.get_num_threads()
     for w, key in wanted: kinds.setdefault(key, set()).update(w.kinds); example[key] = w.of
     torch.set_num_threads(1)
@@ -449,7 +449,7 @@ def estimate(
     "What the missing runs of a plan cost. Nothing runs but a few passes of each network, and nothing is written."
     import pandas as pd, torch
     from kdnb.core import get_device
-    from kdnb.evaluation import md_table
+    from kdnb.tables import md_table
     device, known, groups = get_device(device), Planned(plan.calls), {}
     for call in plan.calls:
         absent = [i for i, file in zip(call.ids, call.outputs) if not Path(file).exists()]

@@ -15,8 +15,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .core import KdnbError, atomic_path, count_parameters, generator, load_json, one_of, progress
-from .noise import is_noisy, open_model
+from .basics import KdnbError, atomic_path, load_json, one_of, progress
+from .core import count_parameters, generator
+from .noise import is_noisy
+from .checkpoints import open_model
 from .study import ID, card, check_writable, experiments, show_path
 
 # %% ../nbs/17_export.ipynb #3bf8fab4

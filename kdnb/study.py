@@ -33,7 +33,7 @@ def mistake(
     message: str, # what was wrong, what is allowed, what to do next
 ) -> Exception: # to be raised
     "A `KdnbError` in one line. (`kdnb.core` is imported only now, as it brings torch along.)"
-    from kdnb.core import KdnbError
+    from kdnb.basics import KdnbError
     return KdnbError(" ".join(str(message).split()))
 
 
@@ -309,7 +309,7 @@ def source_digest(
     name: str, # a notebook
 ) -> str:
     "A hash of the code an experiment depends on."
-    from kdnb.core import short_hash
+    from kdnb.basics import short_hash
     cells = [plain_code(source) for source, tags in code_cells(notebook(name)) if "parameters" not in tags]
     if name in own_notebooks(): cells += [list(item) for item in code_beside(cells, notebook(name).parent).items()]
     drawn = {"plots", "studies"} if any(p.each for p in parameters(name).values()) else set()  # a run's pictures are not among its files; a report's are
@@ -341,7 +341,7 @@ def data_mark(
     data: str, # a known data set, or a folder
 ) -> str:
     "What a data set is called where runs are named. A folder counts by its own name and by its files' names and lengths, not by where it lies."
-    from kdnb.core import short_hash
+    from kdnb.basics import short_hash
     folder = Path(data)
     if os.sep not in data or not folder.is_dir(): return data
     return f"{folder.name} {short_hash(sorted((str(p.relative_to(folder)), p.stat().st_size) for p in folder.rglob('*') if p.is_file()))}"
@@ -352,7 +352,7 @@ def run_id(
     params: dict, # as for `single`
 ) -> str: # "<notebook>/<hash>"
     "The name of a run: equal names, equal results."
-    from kdnb.core import short_hash
+    from kdnb.basics import short_hash
     places = {p.name for p in parameters(name).values() if p.place}
     determining = {k: data_mark(v) if k == "data" else v for k, v in single(name, params).items() if k not in places}
     return f"{name}/{short_hash([name, determining, source_digest(name)])}"
@@ -422,7 +422,7 @@ def damage(
     folder: Path, # of a finished run
 ) -> str: # "" when the run is whole
     "What is wrong with a finished run's files, in one line."
-    from kdnb.core import load_json
+    from kdnb.basics import load_json
     for name, size in load_json(folder/"metrics.json").get("files", {}).items():
         there = (folder/name).stat().st_size if (folder/name).exists() else None
         if there != size:
@@ -473,7 +473,7 @@ class Run:
     @property
     def metrics(self) -> dict:
         "What `metrics.json` holds."
-        from kdnb.core import load_json
+        from kdnb.basics import load_json
         return load_json(self.folder/"metrics.json")
 
     def __repr__(self): return f"Run({self.id}, {'complete' if self.there else 'absent'})"
@@ -515,7 +515,7 @@ def _finish(
     seconds: float, # it took
 ):
     "Write metrics.json, then let the folder appear under its name."
-    from kdnb.core import save_json
+    from kdnb.basics import save_json
     made = dict(experiment=run.name, id=run.id, params=run.params, seed=run.params.get("seed"), seconds=round(seconds, 2), resumed=work.resumed, **provenance(),
                 peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 2**20),
                 files={str(p.relative_to(work.folder)): p.stat().st_size for p in sorted(work.folder.rglob("*")) if p.is_file()})
@@ -542,7 +542,8 @@ def _make(
     run: Run,
 ):
     "The body fills `work.folder` and `work.metrics`; when it ends well the run is complete, else absent. What ended early goes on from what it left. When the time is up nothing is begun."
-    from kdnb.core import OutOfTime, from_main, time_is_up
+    from kdnb.basics import OutOfTime, time_is_up
+    from kdnb.core import from_main
     if time_is_up(): raise OutOfTime()
     with _locked(run.lock):
         work, start, spent = Work(run.part, resumed=can_go_on(run.part)), time.monotonic(), run.part/".seconds"
@@ -792,7 +793,7 @@ def write_card(
 ):
     "Write a network's card beside it. A card that cannot be written is no reason to lose a run: then there is a warning, and no card."
     import warnings
-    from kdnb.core import atomic_path
+    from kdnb.basics import atomic_path
     try:
         with atomic_path(Path(folder)/"card.md") as aside: aside.write_text(card(folder), encoding="utf-8")
     except Exception as e: warnings.warn(f"{folder} has no card: {type(e).__name__}: {e}")
@@ -892,7 +893,8 @@ STUDIES = {}  # name -> function(plan, settings); the name is that of the report
 
 def known_studies() -> dict: # `STUDIES`, filled
     "The studies there are. (They stand in `kdnb.studies`, which imports this room and enters them: so it is imported only now.)"
-    import kdnb.studies
+    import importlib
+    for path in sorted((home()/"nbs"/"studies").glob("*.ipynb")): importlib.import_module(f"kdnb.studies.{path.stem.split('_', 1)[1]}")
     return STUDIES
 
 
@@ -1004,7 +1006,7 @@ def _papermill(
             papermill.execute_notebook(notebook(name), log, params, progress_bar=False, cwd=notebook(name).parent if name in own_notebooks() else home(), kernel_name="python3", language="python",
                                        kernel_manager_class=own_kernel(log.with_suffix(".out"), env))
         except (papermill.PapermillExecutionError, RuntimeError, OSError) as e:
-            from kdnb.core import OutOfTime
+            from kdnb.basics import OutOfTime
             raise (OutOfTime if getattr(e, "ename", "") == "OutOfTime" else mistake)(error_line(name, e, log)) from None
 
 
@@ -1242,7 +1244,7 @@ def write_plan(
     plan: Plan,
 ) -> Path: # plan.json
     "Leave the plan where Snakemake and its jobs find it."
-    from kdnb.core import save_json
+    from kdnb.basics import save_json
     for call in plan.calls: save_json(call.file, call.params)
     save_json(plan.runs/"plan.json", [asdict(call) for call in plan.calls])
     return plan.runs/"plan.json"
@@ -1273,7 +1275,7 @@ def reporting(
     file: Path, # a call's parameters
 ):
     "Leave word beside a call's file: .progress while the body works, then .ended, .error or .out-of-time. When the time is up nothing is begun."
-    from kdnb.core import OutOfTime, save_json, time_is_up
+    from kdnb.basics import OutOfTime, save_json, time_is_up
     save_json(file.with_suffix(".progress"), dict(what="starting", done=0, total=0, note=""))
     os.environ["KDNB_PROGRESS"] = str(file.with_suffix(".progress"))
     try:
@@ -1291,7 +1293,7 @@ def run_call(
     file: str, # JSON with its parameters; beside it go the executed notebook (.ipynb) and what `reporting` leaves
 ):
     "Execute one call of a plan. It does nothing when its runs are there, or the time is up."
-    from kdnb.core import load_json
+    from kdnb.basics import load_json
     file, params = Path(file), check_parameters(name, load_json(file))
     each = next((p for p in parameters(name).values() if p.each), None)
     runs = [Run(name, {**params, **({each.name: [e]} if each else {})}, params.get("runs", "")) for e in (params[each.name] if each else [None])]
@@ -1325,7 +1327,7 @@ def in_turn(
     deadline: float = math.inf, # as in `drive`
 ):
     "Carry a plan out in this process, one call after the other: with several processes, which share every training."
-    from kdnb.core import KdnbError, OutOfTime
+    from kdnb.basics import KdnbError, OutOfTime
     over, late = threading.Event(), threading.Event()
     def look():
         while not over.wait(.3):
@@ -1366,7 +1368,7 @@ def out_of_time(
     board: Board,
 ) -> Exception: # to be raised
     "Say how far a plan has come when its time is up."
-    from kdnb.core import OutOfTime
+    from kdnb.basics import OutOfTime
     done, n = sum(c.done for c in plan.calls), len(plan.calls)
     left = f"about {clock(board.left())} is left" if board.rate() else "how long the rest takes cannot be told yet (--estimate measures it)"
     return OutOfTime(f"the time is up: {done} of {n} steps are done, {left}. Start the same command again to go on.")
@@ -1573,7 +1575,7 @@ def model_of(
 ): # the network with its noise, in evaluation mode
     "The model that a run kept: its best epoch by the validation images."
     from kdnb.core import fast_layout
-    from kdnb.noise import load_model
+    from kdnb.checkpoints import load_model
     return fast_layout(load_model(run.folder/"model.safetensors")[0]).to(device).eval()
 
 # %% ../nbs/12_study.ipynb #d82fe38e
@@ -1588,7 +1590,7 @@ def network_and_data(
     "A model to look at, and images it should know."
     import torch
     from kdnb.data import load_data
-    from kdnb.noise import open_model
+    from kdnb.checkpoints import open_model
     if ID.fullmatch(model): run = find_run(runs, model); return model_of(run, device), data_of(run, root)
     if not data: raise mistake(f"{model} is no run, so its data set is not known. Give data: a name or a folder.")
     net, splits = open_model(model, root, download).to(device), load_data(data, root, download)
@@ -1604,5 +1606,5 @@ def save_rows(
     path, # a .csv file
 ):
     "Write tidy rows, whole or not at all."
-    from kdnb.core import atomic_path
+    from kdnb.basics import atomic_path
     with atomic_path(path) as aside: rows.to_csv(aside, index=False, lineterminator="\n")

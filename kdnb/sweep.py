@@ -73,7 +73,7 @@ def point_hash(
     params: dict, # all of its parameters
 ) -> str: # ten digits
     "The name of a point: equal names, equal runs."
-    from kdnb.core import short_hash
+    from kdnb.basics import short_hash
     above = [[n, determining(n, study.check_parameters(n, {})), study.source_digest(n)] for n in upstream(name)]
     return short_hash([name, determining(name, params), study.source_digest(name), above])[:10]
 
@@ -89,7 +89,7 @@ class Point:
     @property
     def ids(self) -> list: # of its runs; empty while it is not done
         "What the record says, or what is there; a record whose runs have gone is no record."
-        from kdnb.core import load_json, save_json
+        from kdnb.basics import load_json, save_json
         record, there = self.call.beside(".runs"), lambda ids: bool(ids) and all(map(Path.exists, map(Path, self.call.metrics(ids))))
         if record.exists():
             if there(ids := load_json(record)["runs"]): return ids
@@ -126,7 +126,7 @@ def run_point(
     file: str, # JSON with the point's parameters; beside it go its record (.runs), the executed notebook and what `reporting` leaves
 ):
     "Execute one point of a sweep: what Snakemake starts, here or on a cluster."
-    from kdnb.core import load_json, save_json
+    from kdnb.basics import load_json, save_json
     file, begun = Path(file), time.monotonic()
     with study.reporting(file):
         folders = [Path(f) for f in study.run_notebook(name, load_json(file), file.with_suffix(".ipynb")) if (Path(f)/"metrics.json").exists()]
@@ -342,7 +342,7 @@ def write_sweep(
     x: str = None, # a swept parameter
 ): # the Markdown file
     "The table of what is there, and the picture."
-    from kdnb.evaluation import save_table, summarise
+    from kdnb.tables import save_table, summarise
     from kdnb.plots import save_figure
     rows, names = collect(points), swept(grid)
     x = choose_x(grid, x)
@@ -384,7 +384,7 @@ def place_points(
     out: str, # as given; None: out/sweep/<notebook>-<swept parameters> of the clone
 ) -> Plan:
     "A plan of the points, for `drive`: Snakemake works in a folder of its own for each folder of results."
-    from kdnb.core import short_hash
+    from kdnb.basics import short_hash
     out = Path(out).expanduser().resolve() if out else study.home()/"out"/"sweep"/"-".join([name, *swept(grid)])
     plan = Plan("", grid.get("data", [""])[0], 1, out, Path(points[0].call.root)/"sweeps"/f"{out.name}-{short_hash(str(out))[:6]}")
     plan.calls = [p.call for p in points]
@@ -416,7 +416,7 @@ def sweep(
     stream=None, # where to show progress; None: standard output
 ) -> Path: # the folder with sweep.csv, sweep.md and the picture
     "Make the runs of a grid that are missing, then table and picture of all."
-    from kdnb.core import one_of
+    from kdnb.basics import one_of
     stream, begun = stream or sys.stdout, time.monotonic()
     words = ["kdnb", "sweep", name, *(w for key, *texts in given for w in ("-p", key, *texts)), *(w for key, value in (("--metric", metric), ("--x", x)) if value for w in (key, value))]
     if study.several(): raise mistake("kdnb sweep starts processes of its own. Call it without accelerate launch.")
