@@ -12,7 +12,7 @@ project = html_title = "kdnb"
 author, copyright, language = "the kdnb authors", "2026 onwards, the kdnb authors", "en"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx-mathjax-offline", "sphinx_design", "kdnb_site"]
 exclude_patterns = ["_ext", "**/.*", "experiments/profiles"]
-smartquotes = False
+smartquotes_action = "D"
 
 nb_execution_mode = "off"  # the committed outputs are shown
 nb_render_markdown_format = "myst"
