@@ -112,6 +112,7 @@ def read_page(app, docname, source):
         shown |= set(named)
     rest = sorted({p.stem for r in results for p in r.iterdir()} - shown)
     if rest: made += [cell("markdown", part) for part in ("## Further tables and figures", *study_parts(results, rest))]
+    if any('<div class="board">' in c["source"] for c in made): made.append(cell("markdown", board_script()))
     if docname == "index": made.append(cell("markdown", sidebar(app.env.found_docs)))
     source[0] = json.dumps(book | dict(cells=[c | dict(id=f"c{i}") for i, c in enumerate(made)]))
 
@@ -163,16 +164,21 @@ def table(file):
 
 
 def board(text):
-    "A Markdown table by itables, whose script is written into the page."
+    "A Markdown table by itables."
     import itables, pandas as pd
-    from itables.javascript import generate_init_offline_itables_html as script
     rows = [[html.escape(v.strip()) for v in line.strip().strip("|").split(" |")] for line in text.strip().splitlines()]
     frame = pd.DataFrame(rows[2:], columns=rows[0])
     for name in frame:  # numbers sort as numbers, the rest as text
         number = pd.to_numeric(frame[name].str.replace(",", ""), errors="coerce")
         if number.notna().all(): frame[name] = number
-    made = itables.to_html_datatable(frame, showIndex=False, paging=False, maxBytes=0, allow_html=True, classes="display compact")
-    return f"\n```{{raw}} html\n{script(itables.options.dt_bundle)}\n<div class=\"board\">{made}</div>\n```\n"
+    made = itables.to_html_datatable(frame, connected=False, showIndex=False, paging=False, scrollY="36rem", scrollX=True, scrollCollapse=True, maxBytes=0, allow_html=True, classes="display compact")
+    return f"\n```{{raw}} html\n<div class=\"board\">{made}</div>\n```\n"
+
+
+def board_script():
+    "The script of itables, written into the page: nothing is fetched."
+    import itables
+    return f"```{{raw}} html\n{itables.javascript.generate_init_offline_itables_html(itables.options.dt_bundle)}\n```"
 
 
 def gallery():
@@ -200,4 +206,4 @@ def setup(app):
     app.connect("autodoc-process-docstring", add_comments)
     app.add_directive("rst", Rst)
     app.add_transform(LinkNames)
-    return dict(version="3", env_version=3, parallel_read_safe=True, parallel_write_safe=True)
+    return dict(version="3", env_version=4, parallel_read_safe=True, parallel_write_safe=True)
