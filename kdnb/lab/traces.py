@@ -263,13 +263,13 @@ def digests(
     named = {key: (room, key.split(":")[1]) for key, room in rooms.items() if room and key.split(":")[1] in room.functions}
     own = {key: _Room(key, ast.parse(source).body) for key, source in (sources or {}).items()}
     words = words.union(*(room.piece("functions", name, words)[3] for room, name in named.values()),
-                        *(_about([room.body])[3] for room in own.values()))
+                        *(_about(room.body)[3] for room in own.values()))
     made = {}
     for key, (room, name) in named.items():
         _add(room, "functions", name, words, follow, found := {})
         made[key] = short_hash(sorted(found.items()))
     for key, room in own.items():
-        piece, found = _about([room.body]), {}
-        _gather(room, piece, words, follow or any(map(_cached, room.functions.values())), found)
-        made[key] = short_hash([piece[0], sorted(found.items())])
+        (text, names, _, _), found = _about(room.body), {}
+        _gather(room, (text, names, (), ()), words, follow or any(map(_cached, room.functions.values())), found)
+        made[key] = short_hash([text, sorted(found.items())])
     return made
