@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['Target', 'as_target', 'survivors', 'evaluate', 'attack_rows', 'strong_attack', 'image_gradient', 'has_gradient',
-           'Suite', 'evaluate_model', 'set_apart', 'Crafted', 'transfer', 'transfer_table', 'mimicry', 'step_curve',
+           'Suite', 'evaluate_model', 'set_apart', 'crafted', 'transfer', 'transfer_table', 'mimicry', 'step_curve',
            'attack_strength', 'fgsm_curve', 'triptychs']
 
 # %% ../nbs/14_evaluation.ipynb #ievalua
 import itertools, time
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -169,7 +169,7 @@ class Suite:
     queries: int = 500      # of Square, an image; 0 leaves it out
     query_draws: int = 32   # draws in the mean softmax that Square queries
     auto: int = None        # AutoAttack on so many of the images that survived; None: on all; 0 leaves it out
-    inputs: dict = field(default_factory=dict)  # source -> fn(model, x, y) -> images made for another model
+    inputs: dict = field(default_factory=dict)  # source -> x_adv [N,C,H,W], made for another model
 
     def __post_init__(self):
         for name in self.also: one_of(name, NAMED_ATTACKS, "attack")
@@ -215,7 +215,7 @@ def evaluate_model(
     "Every attack that a model of its kind should withstand; without a gradient only transfer and Square."
     target = as_target(target, 100); climbs = has_gradient(target.original, images)
     attacks = suite.climbing(target.random, target.sigma) if climbs else {}
-    attacks |= {f"transfer from {source}": make for source, make in suite.inputs.items()}
+    attacks |= {f"transfer from {source}": lambda *asked, x=x: x for source, x in suite.inputs.items()}
     last = suite.square(target) | (suite.autoattack(target) if climbs else {})
     return evaluate(target, images, attacks, last, rules, seed)
 
@@ -230,27 +230,17 @@ def set_apart(
     return dict(auto_tried=len(tried), auto_broken=int((survivors(right["votes"]) & ~without)[tried].sum()))
 
 
-class Crafted(dict):
-    "The strong attack's images of other models, each made once, when first asked for."
-    def __init__(self,
-        load, # fn(name) -> the model
-    ):
-        self.load = load
-
-    def inputs(self,
-        names, # of other models
-        images: Images, # what to attack
-        suite: Suite, # its strong attack
-    ) -> dict: # for a suite: name -> fn(model, x, y) -> images, whatever the model
-        "The images of these models."
-        return {name: partial(self._images, name, images, suite) for name in names}
-
-    def _images(self, name, images, suite, *asked):
-        key = name, suite.eps, suite.steps, suite.restarts, suite.draws, *images.ids.tolist()
-        if key not in self:
-            set_seed(0, "transfer", name)
-            self[key] = suite.strong(self.load(name), images.floats(), images.labels, label="crafting for transfer")
-        return self[key]
+@cache
+def crafted(
+    load, # fn(name, *more) -> (another model, the images to attack)
+    name: str, # the other model's
+    *more, # for load
+    **strong, # for `strong_attack`: eps, steps, restarts, draws
+) -> torch.Tensor: # x_adv, for `Suite.inputs`
+    "The strong attack's images of another model: made once in a process, for all models they are tried on."
+    set_seed(0, "transfer", name)
+    model, images = load(name, *more)
+    return strong_attack(model, images.floats(), images.labels, label="crafting for transfer", **strong)
 
 # %% ../nbs/14_evaluation.ipynb #3c53c7e9
 def transfer(
