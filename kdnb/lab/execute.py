@@ -47,7 +47,7 @@ def error_line(
                 f"start again. The notebook so far: {log}")
     return f"notebook {name} stopped with {kind}: {(text.splitlines() or [''])[0]}. The executed notebook, with the trace: {log}"
 
-# %% ../../nbs/lab/03_execute.ipynb #1ef1acd0
+# %% ../../nbs/lab/03_execute.ipynb #0d347cdd
 def _papermill(name: str, params: dict, log: Path, env: dict):
     "papermill, without its warnings and traces."
     import logging, warnings
@@ -60,7 +60,7 @@ def _papermill(name: str, params: dict, log: Path, env: dict):
         try:
             plain = lambda path: str(path).replace("{", "{{").replace("}", "}}")  # papermill fills in what stands in braces
             papermill.execute_notebook(plain(notebook(name)), plain(log), params, progress_bar=False, kernel_name="python3",
-                                       language="python", cwd=plain(notebook(name).parent if own else home()),
+                                       language="python", cwd=notebook(name).parent if own else home(),
                                        kernel_manager_class=_kernel(log.with_suffix(".out"), env, not own))
         except (papermill.PapermillExecutionError, RuntimeError, OSError) as e:
             raise (OutOfTime if getattr(e, "ename", "") == "OutOfTime" else KdnbError)(error_line(name, e, log)) from None

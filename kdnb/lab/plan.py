@@ -19,7 +19,7 @@ from .execute import Driver, Stopped, other_drivers
 from .parameters import check_parameters, data_name, experiments, home, notebooks, parameters
 from .runs import check_writable, cores, each_run, find_run, pictures_of, show_path
 
-# %% ../../nbs/lab/04_plan.ipynb #bdeca53d
+# %% ../../nbs/lab/04_plan.ipynb #324e6f5f
 @dataclass
 class _Step:
     "One run of a plan, and the call that makes it alone."
@@ -85,7 +85,7 @@ class Plan:
         return self.reports[name]
 
     def missing(self) -> list: # of the steps whose run is absent, damaged or stale
-        return [step for step in self.steps.values() if not step.run.complete]
+        return [step for step in self.steps.values() if step.run.why]
 
 # %% ../../nbs/lab/04_plan.ipynb #6f3abcff
 START = 8. # seconds that a call takes to begin: what costs less than this is not spread over several
