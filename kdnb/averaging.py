@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .attacks import Frozen, ddn, freeze, pgd, project
+from .attacks import Frozen, ddn_steps, freeze, pgd, project
 from .basics import KdnbError, one_of, save_json
 from .core import get_device, in_eval, load_tensors, save_tensors, seed_for, set_seed
 from .data import Images, Splits
@@ -139,7 +139,7 @@ class SmoothAdv(Gaussian):
     def craft(self, model, x, y, noise):
         "The images moved by at most eps."
         victim, eps = _hold(model, x, noise), self.reach
-        if self.inner == "ddn": return project(ddn(victim, x, y, self.steps, init_norm=eps), x, eps, "l2")
+        if self.inner == "ddn": return project(ddn_steps(victim, x, y, self.steps, init_norm=eps)[0], x, eps, "l2")
         return pgd(victim, x, y, eps, self.steps, 2 * eps / self.steps, "l2", random_start=False)
 
 # %% ../nbs/10_averaging.ipynb #c0ef9ecd
@@ -247,7 +247,7 @@ class Regression(Objective):
         if smoothed and self.fidelity == "logits":
             raise KdnbError("a smoothed network has probabilities, not logits. Use fidelity 'softmax' or 'kl'.")
         if not self.sigma > 0:
-            raise KdnbError(f"sigma = {self.sigma} is not possible: it is the std of the average. Use a number above 0.")
+            raise KdnbError(f"sigma = {self.sigma} is not possible: the std of an average is above 0. Give one.")
 
     def output(self, z): return z.softmax(-1) if self.fidelity == "softmax" else z # what is averaged
 
