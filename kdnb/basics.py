@@ -10,9 +10,6 @@ __all__ = ['KdnbError', 'one_of', 'nearest', 'OutOfTime', 'time_is_up', 'atomic_
 import contextlib, difflib, hashlib, json, os, tempfile, time
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
-
 # %% ../nbs/00_basics.ipynb #f1b8e1f8
 class KdnbError(Exception):
     "A mistake that the user can mend. The message is one line: what was wrong, what is allowed, what to do next."
@@ -47,8 +44,9 @@ class OutOfTime(KdnbError):
 
 
 def time_is_up() -> bool:
-    "Has the deadline passed? The variable `KDNB_DEADLINE` holds it, in seconds since 1970; without it there is none."
-    return time.time() >= float(os.environ.get("KDNB_DEADLINE", "inf"))
+    "Is it time to save and end? The file that `KDNB_STOP` names begins with the deadline, in seconds since 1970."
+    try: return time.time() >= float(Path(os.environ["KDNB_STOP"]).read_text().split()[0])
+    except (KeyError, OSError, ValueError, IndexError): return False  # nobody set a deadline
 
 # %% ../nbs/00_basics.ipynb #030dd5e3
 @contextlib.contextmanager
@@ -60,7 +58,8 @@ def atomic_path(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    except OSError as e: raise KdnbError(f"cannot write to {path.parent}: {e.strerror}. Choose a folder that you may write to.") from None
+    except OSError as e:
+        raise KdnbError(f"cannot write to {path.parent}: {e.strerror}. Choose a folder that you may write to.") from None
     os.close(handle); aside = Path(name)
     try:
         yield aside
@@ -86,15 +85,17 @@ def load_json(
 
 # %% ../nbs/00_basics.ipynb #b5369cbd
 class progress:
-    "A progress bar over steps of a known number, for a person and for the command that drives a study."
+    "A progress bar over a known number of steps, for a person and for the command that drives a study."
     def __init__(self,
         total: int, # how many steps
         what: str, # what is going on, in a few words
         done: int = 0, # steps done before (a resumed run)
     ):
+        from tqdm.auto import tqdm
         self.total, self.what, self.n, self._last = total, what, done, 0.
         self.file = os.environ.get("KDNB_PROGRESS")
-        self.bar = tqdm(total=total, initial=done, desc=what, disable=bool(self.file) or "IN_TEST" in os.environ or int(os.environ.get("RANK", 0)) > 0, leave=False, mininterval=.5)
+        hidden = bool(self.file) or "IN_TEST" in os.environ or int(os.environ.get("RANK", 0)) > 0
+        self.bar = tqdm(total=total, initial=done, desc=what, disable=hidden, leave=False, mininterval=.5)
 
     def update(self, n: int = 1, note: str = ""):
         "`n` more steps are done; `note` stands behind the bar."
@@ -103,7 +104,8 @@ class progress:
         now = time.monotonic()
         if self.file and (now - self._last > .5 or self.n >= self.total):
             self._last = now
-            with contextlib.suppress(KdnbError): save_json(self.file, dict(what=self.what, done=self.n, total=self.total, note=note))
+            with contextlib.suppress(KdnbError):
+                save_json(self.file, dict(what=self.what, done=self.n, total=self.total, note=note))
 
     def __enter__(self): return self
     def __exit__(self, *exc): self.bar.close()

@@ -570,11 +570,15 @@ METHODS = {
     "kd-targets": Method("none", _kd_targets, ("z_s", "p_t"), "none", "clean images, targets made before: w = 0.5, T = 2"),
     "half-kd-targets": Method("ce", _half_kd_targets, ("z_s", "p_t"), "uniform",
                               "half clean, half attacked, targets made before: w = 0.75 and 0.25, T = 2"),
+    "hinton": Method("none", _hinton, ("z_s", "z_t"), "none", "clean images: T = 1, lambda = 0.3 (arXiv 1503.02531)"),
+    "cckd-l": Method("none", _cckd_l, ("z_s", "z_t"), "none", "clean images, two losses mixed by confidence (arXiv 2107.06993)"),
+    "cckd-t": Method("none", _cckd_t, ("z_s", "z_t"), "none", "clean images, targets mixed by confidence (arXiv 2107.06993)"),
+    "cckd-t-reg": Method("none", _cckd_reg, ("z_s", "z_t"), "none", "cckd-t without what is learned (arXiv 2107.06993)", _unlearned),
+    "half-hinton": Method("ce", _half_hinton, ("z_s", "z_t"), "uniform", "hinton, half of it on attacked images"),
+    "half-cckd-l": Method("ce", _half_l, ("z_s", "z_t"), "uniform", "cckd-l, half of it on attacked images"),
+    "half-cckd-t": Method("ce", _half_t, ("z_s", "z_t"), "uniform", "cckd-t, half of it on attacked images"),
+    "half-cckd-t-reg": Method("ce", _half_reg, ("z_s", "z_t"), "uniform", "cckd-t-reg, half of it on attacked images", _unlearned),
 }
-for _name, _outer, _half, _learns in (("hinton", _hinton, _half_hinton, None), ("cckd-l", _cckd_l, _half_l, None),
-                                      ("cckd-t", _cckd_t, _half_t, None), ("cckd-t-reg", _cckd_reg, _half_reg, _unlearned)):
-    METHODS[_name] = Method("none", _outer, ("z_s", "z_t"), "none", "clean images (arXiv 2107.06993)", _learns)
-    METHODS[f"half-{_name}"] = Method("ce", _half, ("z_s", "z_t"), "uniform", f"{_name}, half of it on attacked images", _learns)
 
 # %% ../nbs/08_losses.ipynb #d97dd3f3
 def tuned(
