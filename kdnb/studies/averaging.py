@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'BY_VOTE', 'AVERAGED', 'OTHERS', 'AVERAGING', 'group_of', 'averaging_networks', 'plan_study', 'certificates',
-           'certified_differences', 'certified_rows', 'certified_summary', 'compare_certifiers', 'nearest_errors',
-           'broken_within', 'bound_note', 'last_timestep', 'tell_averaging', 'time_rows']
+           'certified_differences', 'certified_rows', 'certified_summary', 'merged_rows', 'compare_certifiers',
+           'nearest_errors', 'broken_within', 'bound_note', 'last_timestep', 'tell_averaging', 'time_rows']
 
 # %% ../../nbs/studies/04_averaging.ipynb #istudie
 from ..basics import KdnbError, nearest
@@ -149,9 +149,9 @@ def certified_rows(
 ): # tidy rows: radius, n, accuracy, series, seed
     "Certified accuracy at each target."
     import pandas as pd
-    from kdnb.certification import certified_curve
-    return pd.concat([certified_curve(t, radii).assign(series=m, seed=k)
-                      for m, ts in tables.items() for k, t in enumerate(ts)], ignore_index=True)
+    from kdnb.certification import certified_accuracy
+    return pd.DataFrame([dict(radius=float(r), n=len(t), accuracy=certified_accuracy(t, r), series=m, seed=k)
+                         for m, ts in tables.items() for k, t in enumerate(ts) for r in radii])
 
 
 def certified_summary(
@@ -163,6 +163,17 @@ def certified_summary(
     from kdnb.certification import radii_table
     def line(m, table, run): return radii_table({m: table}, radii).assign(**{k: run.metrics.get(k, 0) for k in ("broken", "attacked")})
     return pd.concat([line(m, t, run) for m, ts in certificates(runs).items() for t, run in zip(ts, runs[m])], ignore_index=True)
+
+
+def merged_rows(
+    runs, # finished runs of certify: the parts of one certification
+): # its rows, every image once
+    "Put the parts together; a part that is missing or there twice is refused."
+    import tempfile
+    from pathlib import Path
+    from kdnb.certification import merge
+    with tempfile.TemporaryDirectory() as folder:
+        return merge([run.folder/"rows.csv" for run in runs], Path(folder)/"rows.csv")
 
 
 def compare_certifiers(

@@ -101,8 +101,8 @@ def plan_study(
     "The graph: every model trained as its study does, attacked, tried with the others' images, certified."
     settings = settings_for(settings, plan.data)
     models = _models(plan, settings)
-    own = [c.params for c in plan.calls if c.notebook == "train" and not c.params["outputs"] and not c.params["teacher"]]
-    tests = {(p["n_test"], p["split_seed"]) for p in own}
+    own = [step.params for step in plan.steps.values() if step.notebook == "train"]
+    tests = {(p["n_test"], p["split_seed"]) for p in own if not (p["outputs"] or p["teacher"])} # else the teacher's count
     if len(tests) > 1:
         raise KdnbError(f"the leaderboard compares models on the same test images, but in profile {plan.profile} trainings on "
                         f"{plan.data} have different n_test, split_seed: {sorted(tests)}. Make them equal, or name fewer studies.")
