@@ -103,8 +103,7 @@ def read_page(app, docname, source):
     for c in book["cells"]:
         text = "".join(c["source"])
         if c["cell_type"] == "markdown":
-            text = re.sub(r"\]\([./]+/figures/\w+/\w+/([\w-]+)(/[\w-]+\.md)?/?\)", r"](/experiments/\1.ipynb)", text)
-            made.append(cell("markdown", text.replace("](../CONTRIBUTING.md)", "](/contributing.md)")))
+            made.append(cell("markdown", relinked(text)))
             if module and len(made) == 1: made.append(cell("markdown", f"```{{py:module}} kdnb.{module}\n```"))
         elif c["cell_type"] == "code" and not (results and "committed(" in text): made += read_code(text, c["outputs"], module, results)
         named = [n for n in re.findall(r"\"([\w-]+)\"", text) if n not in shown] if results and "report." in text else []
@@ -124,13 +123,19 @@ def read_code(text, outputs, module, fold):
     if "hide" in asks or "default_exp" in asks or not code: return []
     outputs = [o for o in outputs if o.get("name") != "stderr" and "application/vnd.jupyter.widget-view+json" not in o.get("data", {})]
     for o in outputs:  # headings in an output are not the page's
-        if said := o.get("data", {}).get("text/markdown"): o["data"]["text/markdown"] = flat("".join(said))
+        if said := o.get("data", {}).get("text/markdown"): o["data"]["text/markdown"] = relinked(flat("".join(said)))
     exported = any(key.startswith("export") for key in asks)
     entry = entries(code, module) if exported and module else ""
     test = module and not outputs and re.search(r"^\s*(assert |test_\w+\()", code, re.M)
     prompt = "code" if entry or fold else "more code" if exported else "test" if test else ""
     tags = ["remove-input"] if asks.get("echo") == "false" else ["hide-input"] if prompt else []
     return [cell("markdown", f"````{{rst}}\n{entry}\n````")] * bool(entry) + [cell("code", code, tags, prompt, outputs)]
+
+
+def relinked(markdown):
+    "Links to committed results lead to their study's page."
+    markdown = re.sub(r"\]\([./]+/figures/\w+/\w+/([\w-]+)(/[\w-]+\.md)?/?\)", r"](/experiments/\1.ipynb)", markdown)
+    return markdown.replace("](../CONTRIBUTING.md)", "](/contributing.md)")
 
 
 def flat(markdown): return re.sub(r"^#+ +(.+)$", r"**\1**", markdown, flags=re.M)
