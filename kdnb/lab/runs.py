@@ -274,7 +274,8 @@ def _went_through(run, left: dict) -> dict: # code, used, follow: for the record
     functions, used = traces.entered()
     functions = sorted({*functions, *(k for k in left.get("code") or () if k.startswith("kdnb"))})
     p = run.params
-    follow = bool(p.get("compile")) or p.get("processes", 1) != 1 or bool(left) and not left.get("code")
+    unseen = p.get("compile") or p.get("processes", 1) != 1 or left and not left.get("code")
+    follow = bool(unseen) or not traces.watched()
     code = _digests(run.name, p, functions, follow)
     written = traces.changed_since()
     code |= {key: "written while it ran" for key in code if key.split(":")[0] in written}
@@ -380,8 +381,9 @@ class Run:
 # %% ../../nbs/lab/02_runs.ipynb #a6689c3a
 class _InTurn(list):
     def __iter__(self):
-        for run in list.__iter__(self): traces.turn(); yield run
-        traces.turn(False)
+        try:
+            for run in list.__iter__(self): traces.turn(); yield run
+        finally: traces.turn(False)
 
 
 def each_run(
