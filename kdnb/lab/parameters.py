@@ -233,7 +233,7 @@ def _check_variants(name: str, variants: list, known: dict):
         if not isinstance(variant, dict):
             raise KdnbError(f"variants of {name}: {variant!r} is no set of parameters. Give a list of {{name: value}}.")
         if bad := sorted(fixed & set(variant)):
-            raise KdnbError(f"variants of {name} cannot differ in {bad[0]!r}: it is the same for a whole call. Leave it out.")
+            raise KdnbError(f"variants of {name} cannot differ in {bad[0]!r}: it is one for a whole call. Leave it out.")
         _check(name, variant, known)
 
 
