@@ -6,8 +6,8 @@
 __all__ = ['TARGET_RULES', 'STUDENT_TARGETS', 'DISTANCES', 'INNER', 'INNER_ASKS', 'STARTS', 'ASKS', 'WARM_UP', 'METHODS',
            'temper', 'vote_targets', 'soft_targets', 'logit_targets', 'entropy', 'smoothed_labels',
            'shuffle_within_class', 'soft_cross_entropy', 'kd_loss', 'released_kd_loss', 'released_vote_targets',
-           'confidence', 'hinton', 'cckd_l', 'cckd_t', 'retained', 'retention_margin', 'teacher_targets',
-           'student_targets', 'teacher_logits', 'kl', 'ard', 'trades', 'rslad', 'iad', 'adaad', 'adaiad', 'igdm',
+           'confidence', 'hinton', 'cckd_l', 'cckd_t', 'retained', 'retention_margin', 'teacher_targets', 'Targets',
+           'student_targets', 'teacher_rows', 'kl', 'ard', 'trades', 'rslad', 'iad', 'adaad', 'adaiad', 'igdm',
            'bound_terms', 'Answers', 'Method', 'tuned', 'with_igdm', 'feature_margin', 'partial_l2', 'feature_loss',
            'connectors', 'Features']
 
@@ -235,8 +235,39 @@ def teacher_targets(
     if rule == "logits" or as_released: return logit_targets(outputs.logits, T)
     return soft_targets(outputs.soft, T)
 
+# %% ../nbs/08_losses.ipynb #t08rows1
+class Targets:
+    "A teacher's rows, found by image id and view."
+    def __init__(self,
+        rows: torch.Tensor, # [n, C]: softened targets, or logits
+        ids: torch.Tensor, # int64 [n], the image that each row is about
+        views: torch.Tensor = None, # int64 [n], 0 = original, 1 = flip; None = all original
+    ):
+        if len(rows) != len(ids): raise KdnbError(f"there are {len(rows)} targets, but {len(ids)} ids. Give one id for each row.")
+        self.rows, self.ids, self.views = rows, ids, torch.zeros_like(ids) if views is None else views
+        self._keys, self._order = (2 * self.ids + self.views).sort()
+        if (self._keys[1:] == self._keys[:-1]).any():
+            raise KdnbError("some image has two targets. Give one row for each image and view, and views (0 = original, 1 = flip).")
+
+    def to(self, device) -> "Targets": return Targets(*(t.to(device) for t in (self.rows, self.ids, self.views)))
+
+    def find(self,
+        ids, # int64 [N], any order
+        view=None, # int64 [N], 0 = original, 1 = flip; None = all original
+    ) -> torch.Tensor: # [N, C]
+        "The rows of these images."
+        keys = 2 * ids if view is None else 2 * ids + view
+        at = torch.searchsorted(self._keys, keys).clamp(max=len(self._keys) - 1)
+        missing = self._keys[at] != keys
+        if missing.any():
+            key = int(keys[missing][0])
+            raise KdnbError(f"there are no targets for {int(missing.sum())} of {len(ids)} images, for instance id {key // 2} "
+                            f"({('original', 'flip')[key % 2]}). Collect teacher outputs for all training images.")
+        return self.rows[self._order[at]]
+
 # %% ../nbs/08_losses.ipynb #18cb46e0
-STUDENT_TARGETS = (*TARGET_RULES, "none", "label-smoothing", "shuffled")
+STUDENT_TARGETS = (*TARGET_RULES, "label-smoothing", "shuffled")
+
 
 def student_targets(
     outputs, # `TeacherOutputs`
@@ -246,29 +277,27 @@ def student_targets(
     pseudo_count: float = .01, # added to every class's votes, >= 0
     as_released: bool = False, # a defect, for comparison: see `teacher_targets`
     seed: int = 0, # of the shuffle
-) -> tuple: # (targets [n, C], image ids [n], views int64 [n]: 0 = original, 1 = flip), or (None, None, None) for "none"
-    "The softened targets of a student or of a control, one row for each image and view."
+) -> Targets: # one row for each image and view
+    "The softened targets of a student or of a control."
     one_of(kind, STUDENT_TARGETS, "targets")
-    if kind == "none": return None, None, None
     names = [v for v in ("original", "flip") if v in outputs.info["views"]]
     rows = torch.cat([outputs.rows(images.ids.cpu(), v) for v in names])
     y, views = images.labels.cpu().repeat(len(names)), torch.arange(len(names)).repeat_interleave(len(images))
     p = teacher_targets(outputs, kind if kind in TARGET_RULES else "votes", T, pseudo_count, as_released)[rows]
     if kind == "label-smoothing": p = smoothed_labels(y, p.shape[1], entropy(p).mean().item())
     if kind == "shuffled": p = torch.cat([shuffle_within_class(p[views == v], y[views == v], seed) for v in views.unique()])
-    return p, images.ids.cpu().repeat(len(names)), views
+    return Targets(p, images.ids.cpu().repeat(len(names)), views)
 
 # %% ../nbs/08_losses.ipynb #7d936c76
-def teacher_logits(
+def teacher_rows(
     outputs, # `TeacherOutputs`
-    ids, # int64 [n] of the images wanted
     rule: str = "logits", # votes | soft | logits
     pseudo_count: float = .01, # added to every class's votes, > 0; only for votes
-) -> torch.Tensor: # [n, C]
-    "What the teacher says about these images, as logits; shares become their logarithm."
-    one_of(rule, TARGET_RULES, "target rule")
-    rows = outputs.rows(ids.cpu())
-    return outputs.logits[rows].float() if rule == "logits" else teacher_targets(outputs, rule, 1., pseudo_count)[rows].log()
+) -> Targets: # of every image and view that the teacher saw
+    "What the teacher answered, as logits; shares become their logarithm."
+    one_of(rule, TARGET_RULES, "targets")
+    rows = outputs.logits.float() if rule == "logits" else teacher_targets(outputs, rule, 1., pseudo_count).log()
+    return Targets(rows, outputs.ids, outputs.view)
 
 # %% ../nbs/08_losses.ipynb #49f79555
 def _log_soft(z, T): return F.log_softmax(_floats(z) / T, -1)
@@ -405,19 +434,21 @@ INNER_ASKS = {"ce": (), "kl-teacher": ("z_t",), "kl-both": ("t",), "kl-self": ("
 
 # %% ../nbs/08_losses.ipynb #3ae5fc04
 class Answers:
-    "What student and teacher say about one batch, each answer computed when first asked for. Student's answers carry gradients, the teacher's none."
+    "A batch and what student and teacher answer; each is computed when first asked for. The student's answers carry gradients."
     def __init__(self,
         student, # images -> logits [N, C]; a pass for each answer, so batch normalisation sees clean and attacked images apart
         teacher, # images -> logits [N, C], in evaluation mode; None = there is none
         x, # [N, ...] images
-        x_adv, # like x: the attacked images
+        x_adv=None, # like x: the attacked images
+        y=None, # int64 [N] true classes
     ):
-        self.student, self.teacher, self.x, self.x_adv = student, teacher, x, x_adv
+        self.student, self.teacher, self.x, self.x_adv, self.y = student, teacher, x, x_adv, y
 
     @torch.no_grad()
     def _taught(self, x):
-        if self.teacher is None: raise KdnbError("This method asks a teacher, and there is none. Give one, or use a method without: plain, pgd-at, half-at or trades.")
-        return self.teacher(x)
+        if self.teacher is None:
+            raise KdnbError("this method asks a teacher, and there is none. Give one, or use plain, pgd-at, half-at or trades.")
+        return self.teacher(x).float()
 
     @cached_property
     def z_s(self): return self.student(self.x)
@@ -432,49 +463,93 @@ class Answers:
     @cached_property
     def dz_t(self): return self.t_adv - self._taught(2 * self.x - self.x_adv)
 
+    def forget(self):
+        "The student's answers: its weights have changed."
+        for name in ("z_s", "z_adv", "dz_s"): self.__dict__.pop(name, None)
+
 # %% ../nbs/08_losses.ipynb #0b5529b6
 STARTS = ("uniform", "normal", "none")  # a uniform point of the ball; x + .001 N(0, 1); no attack at all
-ASKS = ("z_s", "z_t", "t_adv", "dz_s", "dz_t")
+ASKS = ("z_s", "z_t", "t_adv", "p_t", "dz_s", "dz_t")
+
 
 @dataclass(frozen=True)
 class Method:
     "One way to train a student: what its attack maximises, and what it minimises."
     inner: str # one of INNER, or "none": no attack
-    outer: callable # (b, y int64 [N], epoch_share: which part of the training is done, 0 .. <1) -> [N]; b as in `Answers`
+    outer: callable # (b, y int64 [N], share of the training that is done, 0 .. <1) -> [N], or their mean; b as in `Answers`
     asks: tuple = () # which of ASKS the outer loss may read from b, besides b.z_adv
     start: str = "uniform" # one of STARTS
     note: str = "" # a line for tables: source and settings
+    learns: callable = None # (z [N, C], y, epoch 0, 1, ...) -> bool [N], the images that the loss is computed on; None = all
 
     def __post_init__(self):
         one_of(self.inner, (*INNER, "none"), "inner objective"); one_of(self.start, STARTS, "start")
         for name in self.asks: one_of(name, ASKS, "answer")
-        if (self.inner == "none") != (self.start == "none"): raise KdnbError(f'inner objective {self.inner!r} and start {self.start!r} do not go together. Without an attack both are "none", with one neither is.')
+        if (self.inner == "none") != (self.start == "none"):
+            raise KdnbError(f"inner objective {self.inner!r} and start {self.start!r} do not go together. "
+                            'Without an attack both are "none", with one neither is.')
 
     @property
-    def needs_teacher(self) -> bool: return self.inner in ("kl-teacher", "kl-both") or any(name in ("z_t", "t_adv", "dz_t") for name in self.asks)
+    def needs_teacher(self) -> bool:
+        return self.inner in ("kl-teacher", "kl-both") or any(name in ("z_t", "t_adv", "dz_t") for name in self.asks)
+    @property
+    def settings(self) -> dict: # name -> value
+        return {k: p.default for k, p in [*inspect.signature(self.outer).parameters.items()][3:]}
 
 # %% ../nbs/08_losses.ipynb #0e5f297d
 WARM_UP = .3  # share of the epochs after which IAD and AdaIAD add their second term
 
-def _plain(b, y, share): return F.cross_entropy(b.z_s, y, reduction="none")
-def _pgd_at(b, y, share): return F.cross_entropy(b.z_adv, y, reduction="none")
-def _half_at(b, y, share, part=.5): return (1 - part) * F.cross_entropy(b.z_s, y, reduction="none") + part * F.cross_entropy(b.z_adv, y, reduction="none")
+def _ce(z, y): return F.cross_entropy(z, y, reduction="none")
+def _plain(b, y, share): return F.cross_entropy(b.z_s, y)
+def _pgd_at(b, y, share): return _ce(b.z_adv, y)
+def _half_at(b, y, share, part=.5): return (1 - part) * F.cross_entropy(b.z_s, y) + part * F.cross_entropy(b.z_adv, y)
 def _trades(b, y, share, beta=6.): return trades(b.z_s, b.z_adv, y, beta)
 def _kd(b, y, share, T=30., alpha=1., distance="kl"): return ard(b.z_s, b.z_s, b.z_t, y, T, alpha, distance)
-def _ard(b, y, share, T=30., alpha=1., distance="kl"): return ard(None if alpha == 1 else b.z_s, b.z_adv, b.z_t, y, T, alpha, distance)
-def _half_kd(b, y, share, part=.5, w=.75, w_adv=.25, T=2.): return (1 - part) * _mixed(b.z_s, b.z_t, y, w, T) + part * _mixed(b.z_adv, b.z_t, y, w_adv, T)
-def _mixed(z, z_t, y, w, T): return (1 - w) * F.cross_entropy(z, y, reduction="none") + w * T**2 * kl(z_t, z, T)
 def _rslad(b, y, share): return rslad(b.z_s, b.z_adv, b.z_t)
 
+def _ard(b, y, share, T=30., alpha=1., distance="kl"):
+    return ard(None if alpha == 1 else b.z_s, b.z_adv, b.z_t, y, T, alpha, distance)
+
+def _mixed(z, z_t, y, w, T): return (1 - w) * _ce(z, y) + w * T**2 * kl(z_t, z, T)
+def _half_kd(b, y, share, part=.5, w=.75, w_adv=.25, T=2.):
+    return (1 - part) * _mixed(b.z_s, b.z_t, y, w, T) + part * _mixed(b.z_adv, b.z_t, y, w_adv, T)
+
 def _iad(b, y, share, beta=.1):
-    if share < WARM_UP: return iad(None, b.z_adv, b.z_t, None, y, beta, second=False)
-    return iad(b.z_s, b.z_adv, b.z_t, b.t_adv, y, beta)
+    late = share >= WARM_UP
+    return iad(b.z_s if late else None, b.z_adv, b.z_t, b.t_adv if late else None, y, beta, late)
 
 def _adaad(b, y, share, lambd=1.):
     return adaad(None, b.z_adv, None, b.t_adv) if lambd == 1 else adaad(b.z_s, b.z_adv, b.z_t, b.t_adv, lambd)
 
 def _adaiad(b, y, share, lambd=1., beta=.1):
     return _adaad(b, y, share, lambd) + (_introspection(b.z_s, b.z_adv, b.t_adv, y, beta) if share >= WARM_UP else 0)
+
+# %% ../nbs/08_losses.ipynb #t08meth1
+class _Attacked:
+    "A batch whose attacked images stand in the place of the clean ones; the teacher's answers stay."
+    def __init__(self, b): self.b = b
+    def __getattr__(self, name): return self.b.z_adv if name == "z_s" else getattr(self.b, name)
+
+def _halves(outer, b, y, share, *settings):
+    return .5 * outer(b, y, share, *settings).mean() + .5 * outer(_Attacked(b), y, share, *settings).mean()
+
+def _kd_targets(b, y, share, w=.5, T=2., swapped=False):
+    _check_share(w, "w")
+    return (released_kd_loss if swapped else kd_loss)(b.z_s, y, b.p_t, w, T)
+
+def _half_kd_targets(b, y, share, w=.75, w_adv=.25, T=2., swapped=False):
+    return .5 * _kd_targets(b, y, share, w, T, swapped) + .5 * _kd_targets(_Attacked(b), y, share, w_adv, T, swapped)
+
+def _hinton(b, y, share, T=1., lambd=.3): return hinton(b.z_s, b.z_t, y, T, lambd)
+def _cckd_l(b, y, share, T=1., lambd=None, as_released=False): return cckd_l(b.z_s, b.z_t, y, T, lambd, as_released)
+def _cckd_t(b, y, share, T=1., T_teacher=None, lambd=None): return cckd_t(b.z_s, b.z_t, y, T, T_teacher, lambd)
+def _cckd_reg(b, y, share, T=1., T_teacher=None, lambd=None, alpha=.01): return _cckd_t(b, y, share, T, T_teacher, lambd)
+def _unlearned(z, y, epoch, T=1., alpha=.01): return retained(z, y, T, retention_margin(epoch, alpha))
+
+def _half_hinton(b, y, share, T=1., lambd=.3): return _halves(_hinton, b, y, share, T, lambd)
+def _half_l(b, y, share, T=1., lambd=None, as_released=False): return _halves(_cckd_l, b, y, share, T, lambd, as_released)
+def _half_t(b, y, share, T=1., T_teacher=None, lambd=None): return _halves(_cckd_t, b, y, share, T, T_teacher, lambd)
+def _half_reg(b, y, share, T=1., T_teacher=None, lambd=None, alpha=.01): return _half_t(b, y, share, T, T_teacher, lambd)
 
 # %% ../nbs/08_losses.ipynb #98bd2300
 METHODS = {
@@ -483,27 +558,43 @@ METHODS = {
     "half-at": Method("ce", _half_at, ("z_s",), "uniform", "half clean, half attacked, no teacher"),
     "trades": Method("kl-self", _trades, ("z_s",), "normal", "beta = 6, no teacher (arXiv 1901.08573)"),
     "kd": Method("none", _kd, ("z_s", "z_t"), "none", "clean images alone, T = 30 (arXiv 1503.02531)"),
-    "half-kd": Method("ce", _half_kd, ("z_s", "z_t"), "uniform", "half clean, half attacked, each with labels and a teacher: w = 0.75 and 0.25, T = 2 (the adversarial distillation of Katz and Reches, 2022)"),
+    "half-kd": Method("ce", _half_kd, ("z_s", "z_t"), "uniform", "half clean, half attacked, each with labels and a "
+                      "teacher: w = 0.75 and 0.25, T = 2 (the adversarial distillation of Katz and Reches, 2022)"),
     "ard": Method("ce", _ard, ("z_s", "z_t"), "uniform", "T = 30, alpha = 1 (arXiv 1905.09747)"),
     "rslad": Method("kl-teacher", _rslad, ("z_s", "z_t"), "normal", "5/6 and 1/6 (arXiv 2108.07969)"),
-    "iad": Method("ce", _iad, ("z_s", "z_t", "t_adv"), "uniform", "beta = 0.1, second term after 30 % of the epochs (arXiv 2106.04928)"),
+    "iad": Method("ce", _iad, ("z_s", "z_t", "t_adv"), "uniform",
+                  "beta = 0.1, second term after 30 % of the epochs (arXiv 2106.04928)"),
     "adaad": Method("kl-both", _adaad, ("z_s", "z_t", "t_adv"), "normal", "lambda = 1 (Huang et al., CVPR 2023)"),
-    "adaiad": Method("kl-both", _adaiad, ("z_s", "z_t", "t_adv"), "normal", "AdaAD with IAD's second term after 30 % of the epochs (Huang et al., CVPR 2023)"),
+    "adaiad": Method("kl-both", _adaiad, ("z_s", "z_t", "t_adv"), "normal",
+                     "AdaAD with IAD's second term after 30 % of the epochs (Huang et al., CVPR 2023)"),
+    "kd-targets": Method("none", _kd_targets, ("z_s", "p_t"), "none", "clean images, targets made before: w = 0.5, T = 2"),
+    "half-kd-targets": Method("ce", _half_kd_targets, ("z_s", "p_t"), "uniform",
+                              "half clean, half attacked, targets made before: w = 0.75 and 0.25, T = 2"),
+    "hinton": Method("none", _hinton, ("z_s", "z_t"), "none", "clean images: T = 1, lambda = 0.3 (arXiv 1503.02531)"),
+    "cckd-l": Method("none", _cckd_l, ("z_s", "z_t"), "none", "clean images, two losses mixed by confidence (arXiv 2107.06993)"),
+    "cckd-t": Method("none", _cckd_t, ("z_s", "z_t"), "none", "clean images, targets mixed by confidence (arXiv 2107.06993)"),
+    "cckd-t-reg": Method("none", _cckd_reg, ("z_s", "z_t"), "none", "cckd-t without what is learned (arXiv 2107.06993)", _unlearned),
+    "half-hinton": Method("ce", _half_hinton, ("z_s", "z_t"), "uniform", "hinton, half of it on attacked images"),
+    "half-cckd-l": Method("ce", _half_l, ("z_s", "z_t"), "uniform", "cckd-l, half of it on attacked images"),
+    "half-cckd-t": Method("ce", _half_t, ("z_s", "z_t"), "uniform", "cckd-t, half of it on attacked images"),
+    "half-cckd-t-reg": Method("ce", _half_reg, ("z_s", "z_t"), "uniform", "cckd-t-reg, half of it on attacked images", _unlearned),
 }
 
 # %% ../nbs/08_losses.ipynb #d97dd3f3
 def tuned(
     name: str, # one of METHODS
-    **settings, # of its outer loss: part (half-at, half-kd); w, w_adv (half-kd); T (kd, half-kd, ard); alpha, distance (kd, ard); beta (trades, iad, adaiad); lambd (adaad, adaiad)
+    **settings, # of its outer loss, in place of those in `METHODS[name].settings`
 ) -> Method: # the method with these settings
-    "A method of the table, its settings changed; tried at once on two made-up logits, so that a wrong value is refused here."
+    "A method of the table, its settings changed; tried at once on made-up logits, so that a wrong value is refused here."
     chosen = METHODS[one_of(name, METHODS, "method")]
-    known = list(inspect.signature(chosen.outer).parameters)[3:]
+    known = chosen.settings
     for s in settings:
         if s not in known: raise KdnbError(f"{name} has no setting {s!r}. {'It has: ' + ', '.join(known) if known else 'It has none'}.")
-    outer = partial(chosen.outer, **settings)
-    outer(SimpleNamespace(**dict.fromkeys((*ASKS, "z_adv"), torch.zeros(1, 2))), torch.zeros(1, dtype=torch.int64), .5)
-    return replace(chosen, outer=outer, note=chosen.note + ("; here " + ", ".join(f"{k} = {v}" for k, v in settings.items()) if settings else ""))
+    outer, learns, y = partial(chosen.outer, **settings), chosen.learns, torch.zeros(1, dtype=torch.int64)
+    if learns: learns = partial(learns, **{k: v for k, v in settings.items() if k in ("T", "alpha")})
+    outer(SimpleNamespace(**dict.fromkeys((*ASKS, "z_adv"), torch.zeros(1, 2))), y, .5)
+    note = "; here " + ", ".join(f"{k} = {v}" for k, v in settings.items()) if settings else ""
+    return replace(chosen, outer=outer, note=chosen.note + note, learns=learns)
 
 
 def _and_igdm(outer, alpha, b, y, share): return outer(b, y, share) + alpha * share * igdm(b.dz_t, b.dz_s)
@@ -514,9 +605,11 @@ def with_igdm(
     alpha: float = 1., # the weight that IGDM's term grows to, in proportion to the epoch; >= 0
 ) -> Method: # the method with IGDM's term, at the cost of a pass of the student and up to two of the teacher
     "Add IGDM to a method: $\\alpha \\cdot$ epoch / epochs $\\cdot$ `igdm`. The first epoch counts as 0 here, as 1 in the released code."
-    if method.inner == "none": raise KdnbError("IGDM compares answers around an attacked image, and this method makes none. Use a method with an attack, for instance ard or adaad.")
+    if method.inner == "none": raise KdnbError("IGDM compares answers around an attacked image, and this method makes none. "
+                                               "Use a method with an attack, for instance ard or adaad.")
     if not alpha >= 0: raise KdnbError(f"alpha = {alpha} is not possible. Use a number of at least 0 (1 for ten classes, 10 for a hundred).")
-    return replace(method, outer=partial(_and_igdm, method.outer, alpha), asks=tuple(dict.fromkeys((*method.asks, "dz_s", "dz_t"))), note=f"{method.note}, with IGDM, alpha = {alpha} (arXiv 2312.03286)")
+    return replace(method, outer=partial(_and_igdm, method.outer, alpha), asks=tuple(dict.fromkeys((*method.asks, "dz_s", "dz_t"))),
+                   note=f"{method.note}, with IGDM, alpha = {alpha} (arXiv 2312.03286)")
 
 # %% ../nbs/08_losses.ipynb #d324e2e9
 def feature_margin(

@@ -126,7 +126,10 @@ def provenance() -> dict: # versions, revision, hardware
             versions[package] = importlib.metadata.version(package)
     return dict(versions=versions, revision=revision(), hardware=hardware())
 
-# %% ../../nbs/lab/02_runs.ipynb #d1fa4fc2
+# %% ../../nbs/lab/02_runs.ipynb #61c9ccfe
+_BEGUN = ".begun"  # of a run in the making: what an attempt that ended early went through
+
+
 @functools.cache
 def _sha256(path: Path, size: int, stamp: int) -> str:
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
@@ -134,7 +137,7 @@ def _sha256(path: Path, size: int, stamp: int) -> str:
 
 def _files(folder: Path) -> dict: # name -> size and sha256
     def about(p): size = p.stat().st_size; return dict(size=size, sha256=_sha256(p, size, p.stat().st_mtime_ns))
-    return {str(p.relative_to(folder)): about(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {str(p.relative_to(folder)): about(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.name != _BEGUN}
 
 
 def read_record(
@@ -142,7 +145,7 @@ def read_record(
 ) -> dict: # what metrics.json holds
     "The record of a finished run, or one line that says what is wrong with it."
     record = load_json(Path(folder)/"metrics.json")
-    parts = dict(id=str, experiment=str, params=dict, files=dict, code=dict, used=dict)
+    parts = dict(id=str, experiment=str, params=dict, files=dict, fingerprint=str, code=dict, used=dict)
     if isinstance(record, dict) and all(isinstance(record.get(k), kind) for k, kind in parts.items()): return record
     raise KdnbError(f"{Path(folder)/'metrics.json'} is no record of a run. Delete the folder and make the run again.")
 
@@ -168,8 +171,7 @@ def _fingerprint(folder: Path, metrics: dict) -> str: # of the result; seconds d
         if p.suffix != ".csv": return _sha256(p, p.stat().st_size, p.stat().st_mtime_ns)
         import csv
         with open(p, newline="") as f: return [timeless(row) for row in csv.DictReader(f)]
-    files = {str(p.relative_to(folder)): content(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-    return short_hash([timeless(metrics), files])
+    return short_hash([timeless(metrics), {name: content(folder/name) for name in _files(folder)}])
 
 # %% ../../nbs/lab/02_runs.ipynb #77829005
 def _beside(sources: list, folder: Path) -> dict: # file -> source: the Python files that a user's notebook imports, and they in turn
@@ -228,9 +230,14 @@ def _changed(root: Path, record: dict) -> str: # why a run is stale; "" when it 
         if key not in now and key in functions: return f"{key}, which it went through, is not there any more"
         if now.get(key, digest) != digest: return f"{key}, which it went through, has changed"
     for id, mark in record["used"].items():
-        folder = _folder(root, id)
-        if folder and read_record(folder).get("fingerprint") != mark: return f"run {id}, which it read, has changed"
+        if _mark(root, id) not in (mark, ""): return f"run {id}, which it read, has changed"
     return ""
+
+
+def _mark(root: Path, id: str) -> str: # the fingerprint of a run now; "" where it is not here
+    folder = _folder(root, id)
+    try: return read_record(folder)["fingerprint"] if folder else ""
+    except KdnbError: return "damaged"
 
 # %% ../../nbs/lab/02_runs.ipynb #e14f90dd
 @dataclass
@@ -253,7 +260,7 @@ def _science() -> str: # a digest of all code that can have a part in a result
 
 
 def _begin(run) -> dict: # what an earlier attempt left: seconds, functions and their digests; {} for a new one
-    begun, left = run.part/".begun", {}
+    begun, left = run.part/_BEGUN, {}
     with contextlib.suppress(KdnbError): left = load_json(begun) if _can_go_on(run.part) else {}
     code = left.get("code")
     same = left.get("science") == _science() or code and _digests(run.name, run.params, list(code), left["follow"]) == code
@@ -271,12 +278,11 @@ def _went_through(run, left: dict) -> dict: # code, used, follow: for the record
     code = _digests(run.name, p, functions, follow)
     written = traces.changed_since()
     code |= {key: "written while it ran" for key in code if key.split(":")[0] in written}
-    places = {id: _folder(run.root, id) for id in {*used, *mentioned(p)} - {run.id}}
-    return dict(code=code, used={id: read_record(f)["fingerprint"] for id, f in sorted(places.items()) if f}, follow=follow)
+    marks = {id: _mark(run.root, id) for id in sorted({*used, *mentioned(p)} - {run.id})}
+    return dict(code=code, used={id: mark for id, mark in marks.items() if mark}, follow=follow)
 
 
 def _finish(run, work: Work, left: dict, seconds: float): # write the record, then let the folder appear under its name
-    (work.folder/".begun").unlink(missing_ok=True)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 2**20)
     made = dict(experiment=run.name, id=run.id, params=run.params, seed=run.params.get("seed"), seconds=round(seconds, 2),
                 resumed=work.resumed, **provenance(), peak_memory_mib=memory, files=_files(work.folder),
@@ -285,6 +291,7 @@ def _finish(run, work: Work, left: dict, seconds: float): # write the record, th
         raise KdnbError(f"{run.name} may not use the metric {taken[0]!r}: metrics.json keeps that name for how the run was made. "
                         "Rename it.")
     save_json(work.folder/"metrics.json", {**work.metrics, **made})
+    (work.folder/_BEGUN).unlink(missing_ok=True)
     old = run.folder.with_name(f".{run.folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if run.folder.exists(): os.rename(run.folder, old)
@@ -348,7 +355,8 @@ class Run:
         n = next(n for n in range(1, 10**6) if not (self.root/"damaged"/f"{self.name}-{self.folder.name}-{n}").exists())
         aside = self.root/"damaged"/f"{self.name}-{self.folder.name}-{n}"
         message = damage(self.folder)
-        aside.parent.mkdir(exist_ok=True); os.rename(self.folder, aside)
+        try: aside.parent.mkdir(exist_ok=True); os.rename(self.folder, aside)
+        except OSError as e: raise KdnbError(f"{message} It cannot be moved ({e.strerror}). Delete {self.folder}, and make it again.") from None
         return f"{message} The run is set aside in {show_path(aside)}, and made again."
 
     @contextlib.contextmanager
@@ -365,7 +373,7 @@ class Run:
                 _finish(self, work, left, seconds())
             except BaseException:
                 if not _can_go_on(self.part): shutil.rmtree(self.part, ignore_errors=True)
-                else: save_json(self.part/".begun", dict(seconds=seconds(), science=_science(), **_went_through(self, left)))
+                else: save_json(self.part/_BEGUN, dict(seconds=seconds(), science=_science(), **_went_through(self, left)))
                 raise
             finally: self.lock.unlink(missing_ok=True)
 
