@@ -25,7 +25,7 @@ from .losses import kl
 from .models import create_model
 from .noise import is_noisy
 from .smoothing import Smoothed, input_noise, monte_carlo
-from .training import Objective, Recipe, fingerprint, train
+from .training import Context, Objective, Recipe, fingerprint, train
 
 # %% ../nbs/10_averaging.ipynb #4a4da22e
 def _log_mean_softmax(
@@ -86,7 +86,7 @@ class Gaussian(Objective):
 # %% ../nbs/10_averaging.ipynb #1426cc0a
 @dataclass
 class UnderNoise:
-    "Gaussian noise in the place of an attack: as `valid_attack` of `train` it chooses the epoch."
+    "Gaussian noise in the place of an attack: a `Judge` that has it chooses the epoch under noise."
     sigma: float = .25 # std in pixels, > 0
     steps: int = 1 # what the loop asks every attack for; 0 = none
 
@@ -232,8 +232,7 @@ def _full(x): return torch.autocast(x.device.type, enabled=False)  # differences
 
 @dataclass(eq=False)
 class Regression(Objective):
-    "v(x) learns f(x + sigma e): its minimiser is the Gaussian average of f. Labels are not used."
-    teacher: nn.Module = None # f: images -> logits, without noise, or `Smoothed`
+    "v(x) learns f(x + sigma e): its minimiser is the Gaussian average of f, the teacher. Labels are not used."
     sigma: float = .1 # std of the average, in pixels, > 0
     fidelity: str = "logits" # squared distance of "logits", of probabilities ("softmax"), or "kl": KL(f || v)
     note: str = "" # anything else that determines the result; a state of another note is not resumed
@@ -241,10 +240,7 @@ class Regression(Objective):
     def __post_init__(self):
         super().__post_init__(); one_of(self.fidelity, _FIDELITIES, "fidelity")
         if self.teacher is None: raise KdnbError("averaging asks the network that is to be averaged. Give teacher.")
-        smoothed = isinstance(self.teacher, Smoothed)
-        if is_noisy(self.teacher) and not smoothed:
-            raise KdnbError("a noisy network has no single answer to be averaged. Give Smoothed(network, draws).")
-        if smoothed and self.fidelity == "logits":
+        if isinstance(self.teacher, Smoothed) and self.fidelity == "logits":
             raise KdnbError("a smoothed network has probabilities, not logits. Use fidelity 'softmax' or 'kl'.")
         if not self.sigma > 0:
             raise KdnbError(f"sigma = {self.sigma} is not possible: the std of an average is above 0. Give one.")
@@ -257,11 +253,6 @@ class Regression(Objective):
     ) -> torch.Tensor: # [N]
         return kl(f, z) if self.fidelity == "kl" else (self.output(z) - self.output(f)).square().sum(-1) / 2
 
-    def to(self, device):
-        t = self.teacher
-        frozen = Smoothed(freeze(t.model), t.draws, t.sigma, t.unit).eval() if isinstance(t, Smoothed) else freeze(t)
-        self.teacher = frozen.to(device)
-        return self
 
     def prepare(self, model, x, y, ids, view=None):
         "Ask the teacher at a noisy image."
@@ -394,8 +385,8 @@ def average(
     for k in range(1, timesteps + 1):
         judged = replace(data, valid=replace(data.valid, labels=labels[k - 1])) if draws else data
         f, task = _student(f, spec, at, k, seed), objective(f)
-        history = train(f, judged, task, recipe, folder/f"timestep-{k}", seed_for(seed, "timestep", k), device=device,
-                        label=f"averaging, timestep {k} of {timesteps}", save_every=save_every)
+        context = Context(str(device), f"averaging, timestep {k} of {timesteps}", save_every)
+        history = train(f, judged, task, recipe, folder/f"timestep-{k}", seed_for(seed, "timestep", k), context=context)
         models.append(f); histories.append(history.assign(timestep=k))
     c = first.weight(spec["n_classes"]) if steps else None
     save_json(folder/"averaging.json", dict(
