@@ -150,7 +150,7 @@ def other_drivers(
         note.unlink(missing_ok=True)
     return alive
 
-# %% ../../nbs/lab/03_execute.ipynb #e29e848f
+# %% ../../nbs/lab/03_execute.ipynb #0f267160
 def _follow(parent: int):
     "End this process soon after its parent has; the kernel does likewise."
     while os.getppid() == parent: time.sleep(.3)
@@ -163,13 +163,13 @@ def take_gpus(
 ) -> list: # locks, to be kept while the process lives
     "Reserve GPUs of those that `KDNB_GPUS` names, and let this process see only them."
     from filelock import FileLock, Timeout
-    devices, taken = os.environ.get("KDNB_GPUS", "").split(","), {}
+    devices, taken = [d for d in os.environ.get("KDNB_GPUS", "").split(",") if d], {}
     while len(taken) < min(n, len(devices)):
         for device in devices:
             with contextlib.suppress(Timeout):
                 if device not in taken and len(taken) < n: taken[device] = FileLock(folder/f".gpu-{device}.lock").acquire(timeout=0)
         if len(taken) < min(n, len(devices)): time.sleep(.2)
-    if devices != [""]: os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(sorted(taken))
+    if devices: os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(sorted(taken))
     return list(taken.values())
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['START', 'PROFILES', 'STUDIES', 'GRACE', 'Plan', 'Call', 'group_steps', 'known_studies', 'load_profile',
            'settings_for', 'data_place', 'plan_studies', 'clock', 'doing', 'Board', 'write_plan', 'planned_calls',
-           'visible_gpus', 'default_jobs', 'drive', 'publish', 'check_plan', 'plain_table', 'summary', 'reproduce']
+           'visible_gpus', 'default_jobs', 'drive', 'publish', 'check_data', 'plain_table', 'summary', 'reproduce']
 
 # %% ../../nbs/lab/04_plan.ipynb #cd2eb143
 import contextlib, importlib, itertools, json, math, os, re, shutil, sys, tempfile, textwrap, threading, time
@@ -481,20 +481,23 @@ def publish(
     finally: shutil.rmtree(aside, ignore_errors=True)
     return True
 
-# %% ../../nbs/lab/04_plan.ipynb #e67cc797
-def check_plan(
-    plan: Plan,
+# %% ../../nbs/lab/04_plan.ipynb #158625ee
+def check_data(
+    params: list, # parameters of calls
 ):
-    "Refuse before anything runs: folders that cannot be written to, data that is not there."
-    check_writable(plan.runs, "the runs folder")
-    for study in plan.reports: check_writable(plan.out/study, "the out folder")
-    params = [s.params for s in plan.missing()]
+    "Refuse before anything runs: data that is not there."
     wanted = {json.dumps([p["data"], p.get("root", "data"), p.get("download", False), pictures_of(p)]) for p in params if p.get("data")}
-    if params and not wanted and plan.data: wanted = {json.dumps([plan.data, str(home()/"data"), False, {}])}
     for data, root, download, how in map(json.loads, sorted(wanted)):
         if data == "fashion_mnist_mini": continue
         from kdnb.data import load_data
         load_data(data, root, download, **how)
+
+
+def _check(plan: Plan): # refuse before anything runs: folders that cannot be written to, data that is not there
+    check_writable(plan.runs, "the runs folder")
+    for study in plan.reports: check_writable(plan.out/study, "the out folder")
+    params = [s.params for s in plan.missing()]
+    check_data(params if any(p.get("data") for p in params) else [dict(data=plan.data, root=str(home()/"data"))] * bool(params))
 
 
 def plain_table(
@@ -545,7 +548,7 @@ def reproduce(
     if time_budget is not None and not time_budget > 0: raise KdnbError(f"--time-budget {time_budget:g} is not possible. Give minutes, more than 0.")
     if jobs is not None and jobs < 1: raise KdnbError(f"--jobs {jobs} is not possible. Give 1 or more.")
     plan = plan_studies(studies, profile, data, seeds, out, runs)
-    check_plan(plan)
+    _check(plan)
     jobs, n, last = jobs or default_jobs(), len(plan.steps), None
     while missing := plan.missing():
         if (ids := [s.id for s in missing]) == last: raise KdnbError(f"run {ids[0]} was made and yet is not there. Look into {plan.runs/'logs'}.")
