@@ -243,6 +243,12 @@ def _add(room: _Room, kind: str, name: str, words: set, follow: bool, found: dic
             if method.startswith(f"{name}."): _add(room, "functions", method, words, True, found)
 
 
+@functools.lru_cache(99)
+def _own(name: str, source: str) -> tuple: # of a notebook or a file of the user's: its room, and all of it as a piece
+    room = _Room(name, ast.parse(source).body)
+    return room, _about(room.body)._replace(called=set())
+
+
 def digests(
     functions: list, # their names, as `entered` has them
     words: set, # of the run's parameters
@@ -253,16 +259,15 @@ def digests(
     rooms = {module: _room(module) for module in {key.split(":")[0] for key in functions}}
     named = {key: (rooms[key.split(":")[0]], key.split(":")[1]) for key in functions}
     named = {key: (room, name) for key, (room, name) in named.items() if room and name in room.functions}
-    own = {key: _Room(key, ast.parse(source).body) for key, source in (sources or {}).items()}
-    about = {key: _about(room.body) for key, room in own.items()}
+    own, made = {key: _own(key, source) for key, source in (sources or {}).items()}, {}
     said = [room.piece("functions", name, words) for room, name in named.values()]
-    words, made = words.union(*(piece.words for piece in (*said, *about.values()))), {}
+    words = words.union(*(piece.words for piece in (*said, *(piece for _, piece in own.values()))))
     for key, (room, name) in named.items():
         _add(room, "functions", name, words, follow, found := {})
         made[key] = short_hash(sorted(found.items()))
-    for key, piece in about.items():
-        deep = follow or any(map(_cached, own[key].functions.values()))
-        _gather(own[key], piece._replace(called=set()), words, deep, found := {})
+    for key, (room, piece) in own.items():
+        deep = follow or any(map(_cached, room.functions.values()))
+        _gather(room, piece, words, deep, found := {})
         made[key] = short_hash([piece.text, sorted(found.items())])
     return made
 
