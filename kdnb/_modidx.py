@@ -1288,5 +1288,6 @@ d = { 'settings': { 'branch': 'main',
                                'kdnb.training.fingerprint': ('training.html#fingerprint', 'kdnb/training.py'),
                                'kdnb.training.learning_rates': ('training.html#learning_rates', 'kdnb/training.py'),
                                'kdnb.training.make_optimizer': ('training.html#make_optimizer', 'kdnb/training.py'),
+                               'kdnb.training.objective_of': ('training.html#objective_of', 'kdnb/training.py'),
                                'kdnb.training.recipe_of': ('training.html#recipe_of', 'kdnb/training.py'),
                                'kdnb.training.train': ('training.html#train', 'kdnb/training.py')}}}

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'SCHEDULES', 'AVERAGES', 'DEFECTS', 'COSTS', 'COLUMNS', 'Recipe', 'recipe_of', 'make_optimizer',
-           'learning_rates', 'Attack', 'Objective', 'FeatureTask', 'feature_task', 'Judge', 'TrainState', 'fingerprint',
-           'Context', 'train']
+           'learning_rates', 'Attack', 'Objective', 'FeatureTask', 'feature_task', 'objective_of', 'Judge',
+           'TrainState', 'fingerprint', 'Context', 'train']
 
 # %% ../nbs/09_training.ipynb #dde46384
-import hashlib, math, time
+import hashlib, math, time, warnings
 from bisect import bisect_right
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -25,7 +25,8 @@ from .attacks import freeze, pgd
 from .basics import KdnbError, OutOfTime, atomic_path, one_of, progress, short_hash, time_is_up
 from .core import count_cost, fast_layout, get_device, in_eval, load_tensors, save_tensors, seed_for, set_seed
 from .data import Images, Pictures, Splits, augment
-from .losses import INNER, INNER_ASKS, METHODS, Answers, Features, Method, Targets, connectors, feature_loss, feature_margin
+from .losses import (INNER, INNER_ASKS, METHODS, Answers, Features, Method, Targets, connectors, feature_loss, feature_margin,
+                         student_targets, teacher_rows, tuned, with_igdm)
 from .noise import is_noisy, offdiag_penalty
 from .checkpoints import load_model, save_model
 from .smoothing import Smoothed, vote
@@ -307,6 +308,27 @@ def feature_task(
         with in_eval(student), in_eval(teacher): student(x); teacher(x)
     link = connectors([v.shape[1] for v in s.maps], [v.shape[1] for v in t.maps])
     return FeatureTask(student_names, teacher_names, link, [feature_margin(m) for m in t.modules.values()], weight)
+
+# %% ../nbs/09_training.ipynb #t09objof2
+def objective_of(
+    p, # the parameters of the notebook `train`, as attributes
+    net: nn.Module, # the student, which feature distillation looks into
+    splits: Splits,
+    teacher: nn.Module = None, # where there is one, perhaps noisy
+    outputs=None, # its `TeacherOutputs`, where there are any
+) -> Objective:
+    "The objective that the parameters ask for."
+    method, targets = tuned(p.method, **p.settings), None
+    if outputs and "p_t" in method.asks:
+        released = "vote_softmax" in p.defects
+        targets = student_targets(outputs, splits.train, p.targets, method.settings["T"], p.pseudo_count, released, p.seed)
+    elif outputs and "z_t" in method.asks and not p.ask: targets = teacher_rows(outputs, p.targets, p.pseudo_count)
+    if p.igdm: method = with_igdm(method, p.igdm)
+    features = feature_task(net, teacher, p.layers, p.teacher_layers, splits.shape, p.feature_weight) if p.layers else None
+    asked = teacher if method.needs_teacher or features else None
+    if asked is not None and is_noisy(asked): asked = Smoothed(asked, p.draws)
+    attack = Attack(p.eps, p.steps, p.step_size or None) if method.inner != "none" else None
+    return Objective(method, attack, asked, targets, p.epochs, features, p.penalty if p.noise == "cni" else 0., tuple(p.defects))
 
 # %% ../nbs/09_training.ipynb #53d2177f
 def _follows(objective, recipe): # must the stored rows follow the flips? (A teacher that is asked looks at the augmented image.)
@@ -701,7 +723,7 @@ def _finished(folder, model, mark) -> pd.DataFrame:
 # %% ../nbs/09_training.ipynb #4ad70f7e
 def _work(*task) -> tuple: # (fingerprint, None) or (None, error)
     "What each process of a shared training does."
-    torch.set_num_threads(1) if str(task[-1].device) == "cpu" else None
+    warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
     try:
         loop = _Loop(*task)
         loop.run()
