@@ -59,7 +59,7 @@ def atomic_path(
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     except OSError as e:
-        raise KdnbError(f"cannot write to {path.parent}: {e.strerror}. Choose a folder that you may write to.") from None
+        raise KdnbError(f"cannot write to {path.parent}: {e.strerror}. Choose another folder.") from None
     os.close(handle); aside = Path(name)
     try:
         yield aside
