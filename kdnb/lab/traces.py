@@ -44,11 +44,11 @@ def begin():
     _records[-1] = {}, time.time()
     _part(_records[-1][0])
     if watched(): return
-    if _NEW:
+    if _NEW and sys.monitoring.get_tool(4) is None:
         start = sys.monitoring.events.PY_START
         sys.monitoring.use_tool_id(4, "kdnb")
         sys.monitoring.register_callback(4, start, _on_start); sys.monitoring.set_events(4, start)
-    elif sys.gettrace() is None:
+    elif not _NEW and sys.gettrace() is None:
         sys.settrace(_on_call); threading.settrace(_on_call); atexit.register(sys.settrace, None)
 
 
