@@ -280,6 +280,7 @@ def _went_through(run, left: dict) -> dict: # code, used, follow: for the record
 
 
 def _finish(run, work: Work, left: dict, seconds: float): # write the record, then give the folder its name
+    if not run.why: return shutil.rmtree(work.folder) # another process was faster
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 2**20)
     made = dict(experiment=run.name, id=run.id, params=run.params, seed=run.params.get("seed"), resumed=work.resumed,
                 seconds=round(seconds, 2), peak_memory_mib=memory, files=_files(work.folder), **_provenance(),
