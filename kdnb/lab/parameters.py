@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['home', 'experiments', 'notebooks', 'own_notebooks', 'notebook', 'adopt', 'code_cells', 'about', 'Parameter',
-           'read_parameter', 'check_value', 'parse_value', 'typed', 'parameters', 'check_parameters', 'given',
-           'data_name']
+           'check_value', 'parse_value', 'typed', 'parameters', 'check_parameters', 'given', 'data_name']
 
 # %% ../../nbs/lab/01_parameters.ipynb #a53a53bd
 import ast, io, json, math, os, re, tokenize
@@ -139,10 +138,7 @@ def _constrain(parameter: Parameter, text: str): # changes the parameter by what
     else: raise ValueError(f"{{{text}}} is not understood")
 
 
-def read_parameter(
-    line: str, # name: type = default  # help {constraint}
-) -> Parameter:
-    "Read one line of a parameters cell."
+def _read_parameter(line: str) -> Parameter: # name: type = default  # help {constraint}
     node, = ast.parse(line).body
     tokens = tokenize.generate_tokens(io.StringIO(line).readline)
     comment = next((t.string for t in tokens if t.type == tokenize.COMMENT), "").lstrip("# ")
@@ -217,7 +213,7 @@ def parameters(
     found = {}
     for line in tagged[0].splitlines():
         if not line.strip() or line.lstrip().startswith("#"): continue
-        try: parameter = read_parameter(line)
+        try: parameter = _read_parameter(line)
         except (SyntaxError, ValueError, AttributeError) as e:
             raise KdnbError(f"{path}: the parameter line {line!r} is not of the form "
                             f"`name: type = default  # help {{constraint}}` ({e}).") from None

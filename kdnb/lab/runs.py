@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ID', 'run_id', 'runs_root', 'show_path', 'check_writable', 'revision', 'cores', 'read_record', 'damage', 'mentioned',
-           'Work', 'Run', 'each_run', 'find_run', 'run_cells', 'ensure', 'pictures_of', 'data_here', 'teacher_of',
-           'data_of', 'model_of', 'network_and_data']
+           'Run', 'each_run', 'find_run', 'run_cells', 'ensure', 'pictures_of', 'data_here', 'teacher_of', 'data_of',
+           'model_of', 'network_and_data']
 
 # %% ../../nbs/lab/02_runs.ipynb #21d39d76
 import ast, contextlib, csv, functools, hashlib, importlib.metadata, io, os, platform, re, resource, shutil, subprocess
@@ -93,9 +93,7 @@ def check_writable(
 @functools.cache
 def revision() -> dict: # commit, dirty: both None outside git
     "The git commit of the clone, and whether files were changed since."
-    def git(*args):
-        words = ["git", "-C", str(home()), *args]
-        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    def git(*words): return subprocess.check_output(["git", "-C", home(), *words], text=True, stderr=-3, timeout=20).strip()
     try:
         changed = git("status", "--porcelain", "--", "kdnb", "nbs", "setup.py", "settings.ini")
         return dict(commit=git("rev-parse", "HEAD"), dirty=bool(changed))
@@ -146,7 +144,7 @@ def read_record(
     record = load_json(Path(folder)/"metrics.json")
     parts = dict(id=str, experiment=str, params=dict, files=dict, fingerprint=str, code=dict, used=dict)
     if isinstance(record, dict) and all(isinstance(record.get(k), kind) for k, kind in parts.items()): return record
-    raise KdnbError(f"{Path(folder)/'metrics.json'} is no record of a run. Delete the folder and make the run again.")
+    raise KdnbError(f"{Path(folder)/'metrics.json'} is no record of a run. Delete the folder, and make it again.")
 
 
 def damage(
@@ -237,7 +235,7 @@ def _mark(root: Path, id: str) -> str: # the fingerprint of a run now; "" where 
 
 # %% ../../nbs/lab/02_runs.ipynb #e14f90dd
 @dataclass
-class Work:
+class _Work:
     "What a notebook fills while it makes a run."
     folder: Path # put files here
     metrics: dict = field(default_factory=dict) # numbers for metrics.json
@@ -279,7 +277,7 @@ def _went_through(run, left: dict) -> dict: # code, used, follow: for the record
     return dict(code=code, used={id: mark for id, mark in marks.items() if mark}, follow=follow)
 
 
-def _finish(run, work: Work, left: dict, seconds: float): # write the record, then give the folder its name
+def _finish(run, work: _Work, left: dict, seconds: float): # write the record, then give the folder its name
     if not run.why: return shutil.rmtree(work.folder) # another process was faster
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 2**20)
     made = dict(experiment=run.name, id=run.id, params=run.params, seed=run.params.get("seed"), resumed=work.resumed,
@@ -357,13 +355,13 @@ class Run:
         return f"{message} The run is set aside in {show_path(aside)}, to be made again."
 
     @contextlib.contextmanager
-    def make(self): # yields a Work
+    def make(self): # yields a _Work
         "The body fills `work.folder` and `work.metrics`; if it ends well the run is complete, else absent."
         if time_is_up(): raise OutOfTime()
         with self._locked():
             if self.there and damage(self.folder): print(self.set_aside(), file=sys.stderr)
             left, start = _begin(self), time.monotonic()
-            work = Work(self.part, resumed=_can_go_on(self.part))
+            work = _Work(self.part, resumed=_can_go_on(self.part))
             def seconds(): return left.get("seconds", 0.) + time.monotonic() - start
             try:
                 yield work
