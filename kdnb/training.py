@@ -208,7 +208,7 @@ class Objective:
         m, teacher, rows, other = self.method, self.teacher, self.targets, "or use plain, pgd-at, half-at or trades"
         for d in self.defects: one_of(d, DEFECTS, "defect")
         for wrong, message in (
-            (m.inner != "none" and not (self.attack and self.attack.steps), "attacks the images. Give Attack(eps, steps)"),
+            (m.inner != "none" and not (self.attack and self.attack.steps), "attacks images. Give Attack(eps, steps)"),
             ("p_t" in m.asks and rows is None, f"learns from targets made before. Give targets, {other}"),
             (m.needs_teacher and teacher is None and rows is None, f"asks a teacher. Give teacher or targets, {other}"),
             (self.features and teacher is None, "compares features with a teacher's. Give teacher"),
@@ -447,7 +447,8 @@ def fingerprint(
     "A hash of what determines a training's result, but for the weights it starts from."
     o = objective
     plain = {k: v for k, v in vars(o).items() if type(v) in (int, float, str, bool) and k != "epoch"}
-    plain |= dict(attack=o.attack and asdict(o.attack), defects=sorted(o.defects), method=[o.method.inner, o.method.note])
+    method = o.method.inner, o.method.note
+    plain |= dict(attack=o.attack and asdict(o.attack), defects=sorted(o.defects), method=method)
     tensors = [] if o.targets is None else [o.targets.rows, o.targets.ids, o.targets.views]
     if o.teacher is not None: tensors += o.teacher.state_dict().values()
     images = [t for part in (data.train, data.valid) for t in part.content()]
@@ -456,7 +457,7 @@ def fingerprint(
 
 # %% ../nbs/09_training.ipynb #83998bea
 def _refuse(path):
-    raise KdnbError(f"{path} belongs to another training (data, settings or seed). Delete it, or choose another folder.")
+    raise KdnbError(f"{path} belongs to another training (data, settings or seed). Delete it or choose another folder.")
 
 
 def _save_state(path, state, model, optimizer, mark, along=None):
@@ -582,7 +583,7 @@ def _check_sizes(model, data, recipe):
         try:
             with in_eval(model), torch.no_grad(): model(x)
         except RuntimeError:
-            raise KdnbError(f"this network cannot take images of {size} x {size} pixels, as the recipe shows. Use other "
+            raise KdnbError(f"this network cannot take images of {size} x {size} pixels, as the recipe asks. Use other "
                             "sizes, or a network that averages over the image (torchvision:resnet50).") from None
 
 # %% ../nbs/09_training.ipynb #2ee55819
@@ -596,7 +597,7 @@ class _Loop:
         self.watch = judge.watch and judge.watch.to(device)
         _check_views(objective, recipe, self.data.train.ids); _check_sizes(self.model, self.data, recipe)
         how = dict(seed=seed, tried=judge.attack and asdict(judge.attack), draws=judge.draws, amp=context.amp,
-                   watch=judge.watch and _digest(judge.watch.ids), compile=context.compile, processes=context.processes)
+                   watch=judge.watch and _digest(judge.watch.ids), compile=context.compile)
         self.mark = fingerprint(self.model, self.data, objective, recipe, **how)
         self.starts = _epoch_starts(recipe, len(data.train)); self.rates = learning_rates(recipe, self.starts)
         self.file, self.state, self.note = self.folder/"state.safetensors", TrainState(), ""
@@ -679,8 +680,8 @@ class _Loop:
         state, recipe = self.state, self.recipe
         state.loss, state.right, state.kept = self.team.total(*self.sums.tolist())
         if not math.isfinite(state.loss):
-            raise KdnbError(f"the loss is {state.loss} in epoch {len(state.history) + 1} of {recipe.epochs}. Try a smaller lr "
-                            f"(now {recipe.lr:g}) or clip the gradient (clip is {recipe.clip:g}; try 1).")
+            raise KdnbError(f"the loss is {state.loss} in epoch {len(state.history) + 1} of {recipe.epochs}. Try "
+                            f"a smaller lr (now {recipe.lr:g}) or clip the gradient (clip is {recipe.clip:g}; try 1).")
 
     def finish_epoch(self):
         "Measure, add a row to the history, remember the weights if they are the best so far."
@@ -730,7 +731,7 @@ def _finished(folder, model, mark) -> pd.DataFrame:
     if info.get("training") != mark: _refuse(path)
     try: history = pd.read_csv(folder/"history.csv", float_precision="round_trip")
     except (OSError, ValueError) as e:
-        raise KdnbError(f"{folder/'history.csv'} is damaged ({type(e).__name__}). Delete {path}, train again.") from None
+        raise KdnbError(f"{folder/'history.csv'} is damaged ({type(e).__name__}). Delete {path}.") from None
     model.load_state_dict(kept.state_dict()); model.eval()
     history.attrs.update(best=info["best"], cost=info["cost"])
     return history
@@ -773,7 +774,7 @@ def train(
     "Train, choose, keep. Called again after a kill it goes on, to the same bits."
     folder, judge, context = Path(folder), judge or Judge(), context or Context()
     task = model, data, objective, recipe, folder, seed, judge, context
-    for p in (*folder.glob(".state.safetensors.*"), *folder.glob(".tmp??????")): p.unlink(missing_ok=True)  # a kill left them
+    for p in (*folder.glob(".state.safetensors.*"), *folder.glob(".tmp??????")): p.unlink(missing_ok=True)  # of a kill
     ended = (folder/"model.safetensors").exists() and not (folder/"state.safetensors").exists()
     if context.processes > 1 and not ended: return _finished(folder, model, _launch(*task))
     loop = _Loop(*task[:-1], replace(context, processes=1) if ended else context)
