@@ -8,7 +8,7 @@ __all__ = ['OPTIMIZERS', 'SCHEDULES', 'AVERAGES', 'DEFECTS', 'COSTS', 'COLUMNS',
            'TrainState', 'fingerprint', 'Context', 'train']
 
 # %% ../nbs/09_training.ipynb #dde46384
-import hashlib, math, time, warnings
+import hashlib, math, signal, time, warnings
 from bisect import bisect_right
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -754,9 +754,12 @@ def _launch(*task) -> str: # the training's fingerprint
     objective, processes = task[2], task[-1].processes
     if objective.skips or objective.features:
         raise KdnbError("methods that leave images out or compare features take one process. Use processes = 1.")
-    config = LaunchConfig(1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", local_addr="localhost",
-                          max_restarts=0, start_method="spawn")
-    mark, error = elastic_launch(config, _work)(*task)[0]
+    config = LaunchConfig(1, 1, processes, run_id="kdnb", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+                          local_addr="localhost", max_restarts=0, start_method="spawn")
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)}
+    try: mark, error = elastic_launch(config, _work)(*task)[0]
+    finally:
+        for s, handler in before.items(): signal.signal(s, handler)  # the launcher leaves its own
     if error: raise error
     return mark
 
