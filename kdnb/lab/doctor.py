@@ -50,16 +50,16 @@ def _packages() -> list: # of lines
     for extra, what in _EXTRAS.items():
         lacking = "; ".join(_unmet(facts[f"{extra}_requirements"]))
         step = f"only for {what}: pip install -e '.[{extra}]'"
-        lines.append(_line("missing", f"extra {extra}", lacking, step) if lacking else _ok(f"extra {extra}", f"for {what}"))
+        lines.append(_line("missing" if lacking else "ok", extra, lacking or f"for {what}", step if lacking else ""))
     return lines
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00011
-_ROOM = 2**30  # bytes that should be free: the default study leaves 10 MB, the full one 200 MB, a data set up to 400 MB
+_ROOM = 2**30  # bytes that should be free: a study leaves up to 200 MB, a data set takes up to 400 MB
 def _runs() -> Path: return Path(os.environ.get("KDNB_RUNS") or home()/"runs").resolve()
 
 
 def _machine() -> list: # of lines
-    "Cores, memory (a container's limit counted), and room where runs, results and temporary files go."
+    "Cores, memory, and room for runs and temporary files."
     free, limit = psutil.virtual_memory().available, Path("/sys/fs/cgroup/memory.max")
     with contextlib.suppress(OSError, ValueError):
         free = min(free, int(limit.read_text()) - int(limit.with_name("memory.current").read_text()))
@@ -67,10 +67,11 @@ def _machine() -> list: # of lines
     lines = [_ok("machine", found) if free >= _ROOM else _line("problem", "machine", found, step)]
     for what, folder, name in (("runs", _runs(), "KDNB_RUNS"), ("temporary", Path(tempfile.gettempdir()), "TMPDIR")):
         step = f"make room, or name another folder: {name}=FOLDER"
+        above = next(p for p in (folder, *folder.parents) if p.exists())
         try:
-            with tempfile.TemporaryFile(dir=(above := next(p for p in (folder, *folder.parents) if p.exists()))) as file: file.write(b"1")
-            room = shutil.disk_usage(above).free
-            lines.append(_line("ok" if room >= _ROOM else "problem", what, f"{folder}: {_size(room)} free", step * (room < _ROOM)))
+            with tempfile.TemporaryFile(dir=above) as file: file.write(b"1")
+            full = (room := shutil.disk_usage(above).free) < _ROOM
+            lines.append(_line("problem" if full else "ok", what, f"{folder}: {_size(room)} free", step * full))
         except OSError as e: lines.append(_line("problem", what, f"cannot write to {folder} ({e.strerror})", step))
     return lines
 
@@ -129,11 +130,11 @@ def _finished() -> list: # of lines
 # %% ../../nbs/lab/07_doctor.ipynb #doc00023
 def doctor(
     stream=None, # where to print; None: standard output
-) -> int: # exit code: 1 where something that every call needs is broken
-    "`kdnb doctor`: a line for each thing, and the next step where one is needed."
+) -> int: # exit code: 1 where there is a problem
+    "`kdnb doctor`: a line for each thing, and the next step."
     bad = 0
     for look in (_packages, _machine, _torch_and_data, _finished):
         print(text := "\n".join(look()), file=stream or sys.stdout, flush=True)
         bad += text.count("\nproblem ") + text.startswith("problem ")
-    print(f"\n{bad} problem(s), see above." if bad else "\nEverything that kdnb needs is here.", file=stream or sys.stdout)
+    print(f"\n{bad} problem(s), see above." if bad else "\nNothing is missing.", file=stream or sys.stdout)
     return int(bad > 0)
