@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Target', 'as_target', 'survivors', 'evaluate', 'attack_rows', 'strong_attack', 'image_gradient', 'has_gradient',
-           'Suite', 'evaluate_model', 'set_apart', 'crafted', 'transfer', 'transfer_table', 'mimicry', 'step_curve',
-           'attack_strength', 'fgsm_curve', 'triptychs']
+           'Suite', 'evaluate_model', 'set_apart', 'images_of', 'crafted', 'transfer', 'transfer_table', 'mimicry',
+           'step_curve', 'attack_strength', 'fgsm_curve', 'fgsm_rows', 'zero_gradients', 'triptychs']
 
 # %% ../nbs/14_evaluation.ipynb #ievalua
 import itertools, time
@@ -92,9 +92,10 @@ def evaluate(
         begun, tried = time.perf_counter(), torch.ones(len(y), dtype=torch.bool, device=y.device)
         if name in last: tried = torch.stack([survivors(r) for r in results.values()]).any(0).to(y.device)
         with count_cost(model) as cost:
-            set_seed(seed, "attack", name); x_adv = x.clone()
+            stream = name.partition(" from ")[0]  # whatever a source is called
+            set_seed(seed, "attack", stream); x_adv = x.clone()
             if tried.any(): x_adv[tried] = attack(model, x[tried], y[tried])
-            set_seed(seed, "vote", name)
+            set_seed(seed, "vote", stream)
             tally = monte_carlo(model, x_adv, draws, target.sigma, target.unit, target.batch_size, f"votes on {name}")
             for rule in rules: results[rule][name] = (tally.predict(rule) == y).cpu()
         costs.append(dict(attack=name, tried=int(tried.sum()), forward=cost.forward, backward=cost.backward,
@@ -230,16 +231,30 @@ def set_apart(
     return dict(auto_tried=len(tried), auto_broken=int((survivors(right["votes"]) & ~without)[tried].sum()))
 
 
+def images_of(
+    images: Images, # a data set
+    ids, # image ids
+) -> Images: # in the order of the ids
+    "The images with these ids."
+    place = {id: k for k, id in enumerate(images.ids.tolist())}; missing = [id for id in ids if id not in place]
+    if missing:
+        raise KdnbError(f"{len(missing)} images, e.g. id {missing[0]}, are not in this data set. Use models of the same data.")
+    return images.subset([place[id] for id in ids])
+
+
 @cache
 def crafted(
-    load, # fn(name, *more) -> (another model, the images to attack)
+    load, # fn(name) -> (another model, its data: `Splits`)
     name: str, # the other model's
-    *more, # for load
+    *ids: int, # of the test images to attack
+    data: str = None, # for load, where it needs one: a data set
+    stream: str = "transfer", # the name of the random stream
     **strong, # for `strong_attack`: eps, steps, restarts, draws
 ) -> torch.Tensor: # x_adv, for `Suite.inputs`
     "The strong attack's images of another model: made once in a process, for all models they are tried on."
-    set_seed(0, "transfer", name)
-    model, images = load(name, *more)
+    set_seed(0, stream)
+    model, splits = load(name) if data is None else load(name, data=data)
+    images = images_of(splits.test, ids).to(next((v.device for v in model.parameters()), "cpu"))
     return strong_attack(model, images.floats(), images.labels, label="crafting for transfer", **strong)
 
 # %% ../nbs/14_evaluation.ipynb #3c53c7e9
@@ -358,6 +373,36 @@ def fgsm_curve(
             for eps in radii: found[loss, eps].append(correct(victim, _step_to(x, sign, eps), y).cpu())
             bar.update(len(x))
     return {key: torch.cat(parts) for key, parts in found.items()}
+
+# %% ../nbs/14_evaluation.ipynb #d2ee0b21
+def fgsm_rows(
+    model: nn.Module, # without noise; left as it was
+    images: Images, # those that are attacked
+    test: Images, # all test images, for the clean accuracy
+    eps: float, # linf radius of PGD
+    radii, # of FGSM
+    steps: int = 10, # of PGD
+) -> pd.DataFrame: # rows (kdnb.rows) and eps; attacks: clean, fgsm, fgsm-margin, pgd-ce, pgd-margin
+    "FGSM over all radii and PGD at one, on both losses, image by image."
+    parts, ids = [], images.ids.cpu()
+    for (loss, r), v in fgsm_curve(model, images, radii).items():
+        parts.append(answer_rows(ids, {"votes": {"fgsm" if loss == "ce" else f"fgsm-{loss}": v}}, eps=float(r)))
+    x, y, victim = images.floats(), images.labels, Target(model)
+    for loss in ("ce", "margin"):
+        set_seed(0, "pgd", loss)
+        right = victim.correct(strong_attack(model, x, y, eps, steps, loss=loss, label=f"PGD-{steps}, {loss}"), y)
+        parts.append(answer_rows(ids, {"votes": {f"pgd-{loss}": right}}, eps=eps))
+    clean = answer_rows(test.ids.cpu(), {"votes": {"clean": correct(victim.model, test, test.labels).cpu()}}, eps=0.)
+    return pd.concat([clean, *parts], ignore_index=True)
+
+
+def zero_gradients(
+    model: nn.Module, # without noise
+    images: Images, # on its device
+) -> float: # share of the images
+    "Where is the cross-entropy's gradient exactly zero, so that FGSM does nothing?"
+    parts = (input_gradient(model, x, y)[0] for x, y, _ in images.batches(500))
+    return sum((g == 0).flatten(1).all(1).sum().item() for g in parts) / len(images)
 
 # %% ../nbs/14_evaluation.ipynb #5992576e
 def triptychs(

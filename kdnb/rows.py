@@ -35,9 +35,9 @@ def save_rows(
     rows: pd.DataFrame, # tidy
     path, # a .csv file
 ):
-    "Write rows, whole or not at all."
-    numbers = rows.assign(**{c: rows[c].astype(int) for c in rows.columns[rows.dtypes == bool]})
-    with atomic_path(path) as aside: numbers.to_csv(aside, index=False, lineterminator="\n")
+    "Write rows, or another tidy table, whole or not at all."
+    if set(COLUMNS) <= set(rows): rows = rows.astype({c: int for c in rows.columns[rows.dtypes == bool]})
+    with atomic_path(path) as aside: rows.to_csv(aside, index=False, lineterminator="\n")
 
 
 def read_rows(
