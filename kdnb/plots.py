@@ -642,7 +642,7 @@ def _checked_certificates(rows) -> pd.DataFrame: # with panel
     if rising.any():
         at = rows.loc[rising.index[rising][0]]
         raise KdnbError(f"{at.series!r}, seed {at.seed}, proves more at radius {at.radius:g} than at smaller ones, "
-                        "which cannot be. Give the share of all images that are right and certified to at least that radius.")
+                        "which cannot be. Give the share of all images that are right and certified so far.")
     return rows
 
 
