@@ -238,7 +238,7 @@ def images_of(
     "The images with these ids."
     place = {id: k for k, id in enumerate(images.ids.tolist())}; missing = [id for id in ids if id not in place]
     if missing:
-        raise KdnbError(f"{len(missing)} images, e.g. id {missing[0]}, are not in this data set. Use models of one data set.")
+        raise KdnbError(f"{len(missing)} images, e.g. id {missing[0]}, are not in this data set. Use models of the same.")
     return images.subset([place[id] for id in ids])
 
 
@@ -354,8 +354,8 @@ def _victim(model, x) -> nn.Module:
     return freeze(model, probe=x)
 
 
-def _fgsm_curve(model, images, radii, losses=("ce", "margin"), batch_size=500) -> dict: # (loss, eps) -> bool [N], on the CPU
-    "FGSM at many radii, for one gradient a loss and image."
+def _fgsm_curve(model, images, radii, losses=("ce", "margin"), batch_size=500) -> dict:
+    "FGSM at many radii, for one gradient a loss and image: (loss, eps) -> bool [N], on the CPU."
     for loss in losses: one_of(loss, LOSSES, "loss")
     if any(not 0 <= eps <= 1 for eps in radii):
         raise KdnbError(f"radii {list(radii)}: pixels lie in [0,1], and so must the radii. Write 8/255, not 8.")
