@@ -322,8 +322,15 @@ def _random(model): return is_noisy(model) or any(isinstance(m, Smoothed) and m.
 def _least(z): return 1e-5 * z.detach().abs().amax(1)  # the margin from which on an image counts as broken
 
 # %% ../nbs/07_attacks.ipynb #58c3edd2
-def ddn_steps(model, x, y, steps, gamma=.05, init_norm=1.):
-    "DDN's loop on a fixed network. Returns the nearest broken images (or x), and which were broken."
+def ddn_steps(
+    model, # as it is: frozen, or a smoothed one whose noise is held
+    x: torch.Tensor, # images [N,C,H,W] in [0,1]
+    y: torch.Tensor, # labels [N]
+    steps: int, # gradients
+    gamma: float = .05, # by how much the length changes in a step
+    init_norm: float = 1., # the first length
+) -> tuple: # (the nearest broken images, or x; which were broken, bool [N])
+    "DDN's loop alone, as SmoothAdv uses it on a fixed network."
     def unit(v): return v / _length(v).clamp(min=1e-12)
     x_k, length, best = x, torch.full_like(_length(x), init_norm), x.clone()
     shortest = torch.full((len(x),), torch.inf, dtype=x.dtype, device=x.device)

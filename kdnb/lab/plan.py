@@ -7,7 +7,7 @@ __all__ = ['START', 'PROFILES', 'STUDIES', 'GRACE', 'Plan', 'Call', 'group_steps
            'settings_for', 'data_place', 'plan_studies', 'clock', 'doing', 'Board', 'write_plan', 'planned_calls',
            'visible_gpus', 'default_jobs', 'drive', 'publish', 'check_data', 'plain_table', 'summary', 'reproduce']
 
-# %% ../../nbs/lab/04_plan.ipynb #cd2eb143
+# %% ../../nbs/lab/04_plan.ipynb #0df2550d
 import contextlib, importlib, itertools, json, math, os, re, shutil, sys, tempfile, textwrap, threading, time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,30 +17,22 @@ import yaml
 from ..basics import KdnbError, OutOfTime, atomic_path, nearest, save_json, short_hash
 from .execute import Driver, Stopped, other_drivers
 from .parameters import check_parameters, data_name, experiments, home, notebooks, parameters
-from .runs import check_writable, cores, each_run, find_run, pictures_of, show_path
+from .runs import check_writable, cores, each_run, find_run, mentioned, pictures_of, show_path
 
-# %% ../../nbs/lab/04_plan.ipynb #324e6f5f
+# %% ../../nbs/lab/04_plan.ipynb #c2348629
 @dataclass
 class _Step:
     "One run of a plan, and the call that makes it alone."
-    notebook: str
-    params: dict # of the call; its {each} list has one element
-    each: str # name of that list; None where there is none
-    id: str
+    run: object
+    params: dict # of the call
+    each: str # the list that is marked {each}, here of one element
     needs: list # ids of planned runs that it reads
-    label: str # for the progress display
-    cost: float # about how many seconds it takes
-    run: object # a `Run`
+    label: str
+    cost: float # seconds
 
-    @property
-    def rest(self) -> dict: return {k: v for k, v in self.params.items() if k != self.each}
-
-
-def _mentioned(value, known) -> list: # of the run ids among `known` that a value holds, however deep
-    if isinstance(value, str): return [value] if value in known else []
-    if isinstance(value, dict): value = value.values()
-    elif not isinstance(value, (list, tuple)): return []
-    return list(dict.fromkeys(i for v in value for i in _mentioned(v, known)))
+    def __post_init__(self):
+        self.notebook, self.id = self.run.name, self.run.id
+        self.rest = json.dumps({k: v for k, v in self.params.items() if k != self.each}, sort_keys=True)
 
 
 class Plan:
@@ -70,8 +62,8 @@ class Plan:
         made = each_run(name, full)
         for run, element in zip(made, full[each] if each else [None]):
             own = full | ({each: [element]} if each else {})
-            step = _Step(name, own, each, run.id, _mentioned(own, self.steps), label or name, cost / len(made), run)
-            self.steps.setdefault(run.id, step)
+            needs = [i for i in mentioned(own) if i in self.steps]
+            self.steps.setdefault(run.id, _Step(run, own, each, needs, label or name, cost / len(made)))
         return [run.id for run in made]
 
     def report(self,
@@ -87,7 +79,7 @@ class Plan:
     def missing(self) -> list: # of the steps whose run is absent, damaged or stale
         return [step for step in self.steps.values() if step.run.why]
 
-# %% ../../nbs/lab/04_plan.ipynb #6f3abcff
+# %% ../../nbs/lab/04_plan.ipynb #744bdad5
 START = 8. # seconds that a call takes to begin: what costs less than this is not spread over several
 
 
@@ -99,9 +91,9 @@ class Call:
     ids: list # of its runs; None where only its end tells them (a point of a sweep)
     needs: list # keys of the calls that it waits for
     label: str
-    cost: float
-    key: str # its name
-    priority: int = 0 # seconds of work that wait for it, its own included
+    cost: float # seconds
+    key: str
+    priority: int = 0 # seconds of the longest chain of work that begins with it
 
     @property
     def processes(self) -> int: return max(1, self.params.get("processes", 1))
@@ -113,13 +105,13 @@ class Call:
 def _merge(steps: list) -> Call:
     "One call that makes the runs of several steps of one notebook."
     each, sets = steps[0].each, {}
-    for step in steps: sets.setdefault(json.dumps(step.rest, sort_keys=True, default=str), []).append(step)
+    for step in steps: sets.setdefault(step.rest, []).append(step)
     full = [own[0].params | ({each: [e for s in own for e in s.params[each]]} if each else {}) for own in sets.values()]
     params = full[0] if len(full) == 1 else full[0] | dict(variants=[{k: v for k, v in p.items() if v != full[0][k]} for p in full])
     labels, ids = list(dict.fromkeys(s.label for s in steps)), [s.id for s in steps]
     label = ", ".join(labels) if len(labels) < 3 else f"{labels[0]} and {len(labels) - 1} more"
-    name = steps[0].notebook
-    return Call(name, params, ids, sorted({i for s in steps for i in s.needs}), label, sum(s.cost for s in steps), f"{name}-{short_hash(ids)[:10]}")
+    needs, cost, name = [i for s in steps for i in s.needs], sum(s.cost for s in steps), steps[0].notebook
+    return Call(name, params, ids, needs, label, cost, f"{name}-{short_hash(ids)[:10]}")
 
 
 def group_steps(
@@ -130,7 +122,7 @@ def group_steps(
     depth, groups, calls = {}, {}, []
     for step in steps:  # a plan lists a step after those that it needs
         depth[step.id] = 1 + max((depth[i] for i in step.needs if i in depth), default=-1)
-        alone = "" if "variants" in parameters(step.notebook) else json.dumps(step.rest, sort_keys=True, default=str)
+        alone = "" if "variants" in parameters(step.notebook) else step.rest
         groups.setdefault((depth[step.id], step.notebook, alone), []).append(step)
     for (_, _, alone), own in sorted(groups.items(), key=lambda item: item[0][0]):
         n = 1 if alone else max(1, min(jobs, len(own), int(sum(s.cost for s in own) / START)))
@@ -139,10 +131,11 @@ def group_steps(
         calls += [_merge([s for s in own if s in part]) for part in parts]
     maker = {i: call for call in calls for i in call.ids}
     for call in calls: call.needs = list(dict.fromkeys(maker[i].key for i in call.needs if i in maker))
-    for call in reversed(calls): call.priority = int(call.cost + max((c.priority for c in calls if call.key in c.needs), default=0))
+    for call in reversed(calls):
+        call.priority = int(call.cost + max((c.priority for c in calls if call.key in c.needs), default=0))
     return calls
 
-# %% ../../nbs/lab/04_plan.ipynb #4bf52569
+# %% ../../nbs/lab/04_plan.ipynb #9b50d569
 PROFILES = ("smoke", "default", "full", "paper")
 STUDIES = {}  # name -> function(plan, settings): studies besides those of nbs/studies
 
@@ -160,10 +153,10 @@ def load_profile(
     path = experiments()/"profiles"/f"{name}.yaml"
     there = [p for p in PROFILES if path.with_stem(p).exists()]
     if name not in there: raise KdnbError(nearest(name, there, "profile"))
-    try: profile = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as e:
-        raise KdnbError(" ".join(f"{path} is not readable YAML ({e}). Mend it, or restore it with git checkout.".split())) from None
-    if not isinstance(profile, dict): raise KdnbError(f"{path} must hold names and values: about, data, seeds, and the studies.")
+    try: profile = dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as e:
+        message = f"{path} cannot be read as YAML with names and values ({e}). Mend it, or restore it with git checkout."
+        raise KdnbError(" ".join(message.split())) from None
     known = ("about", "data", "seeds", *known_studies())
     for key in profile:
         if key not in known: raise KdnbError(nearest(key, known, f"{path}: entry"))
@@ -213,16 +206,14 @@ def plan_studies(
     data = data_place(data or settings["data"])
     seeds = settings["seeds"] if seeds is None else seeds
     if seeds < 1: raise KdnbError(f"--seeds {seeds} is not possible. Give 1 or more.")
-    place = Path(profile)/data_name(data)
-    out = Path(out).expanduser().resolve() if out else home()/"out"/place
-    runs = Path(runs).resolve() if runs else Path(os.environ.get("KDNB_RUNS") or home()/"runs").resolve()/place
-    plan = Plan(profile, data, seeds, out, runs)
+    place, runs_of_all = Path(profile)/data_name(data), os.environ.get("KDNB_RUNS") or home()/"runs"
+    plan = Plan(profile, data, seeds, Path(out or home()/"out"/place).expanduser().resolve(), Path(runs or Path(runs_of_all)/place).resolve())
     for name in names:
         graph = STUDIES.get(name) or importlib.import_module(f"kdnb.studies.{name.replace('-', '_')}").plan_study
         graph(plan, settings.get(name) or {})
     return plan
 
-# %% ../../nbs/lab/04_plan.ipynb #94f9d942
+# %% ../../nbs/lab/04_plan.ipynb #3bba4935
 def clock(
     seconds: float,
 ) -> str: # m:ss or h:mm:ss
@@ -245,16 +236,11 @@ def doing(
 
 
 class Board:
-    "The progress of some calls; on a terminal redrawn, elsewhere a line for each that ends, and a sign of life now and then."
-    def __init__(self,
-        calls: list, # of Call
-        jobs: int, # how many at a time
-        logs: Path, # folder of the calls' files
-        stream=None, # None: standard output
-    ):
+    "The progress of calls; on a terminal redrawn, elsewhere a line for each that ends, and a sign of life now and then."
+    def __init__(self, calls: list, jobs: int, logs: Path, stream=None):
         self.calls, self.jobs, self.logs, self.stream = {c.key: c for c in calls}, jobs, logs, stream or sys.stdout
         self.begun = self.spoke = time.monotonic()
-        self.started, self.took, self.failed, self.late, self.news, self.drawn = {}, {}, {}, False, [], 0
+        self.started, self.took, self.failed, self.late, self.news, self.drawn, self.words = {}, {}, {}, False, [], 0, ""
 
     def begin(self, key: str): self.started[key] = time.monotonic()
 
@@ -264,7 +250,11 @@ class Board:
         if error is None: self.took[key] = seconds
         elif error: self.failed[key] = error
         else: self.late = True; return
-        self.news.append(f"[{len(self.took) + len(self.failed)} of {len(self.calls)}] {call.label}: {f'FAILED, {error}' if error else f'done in {clock(seconds)}'}")
+        end = f"FAILED, {error}" if error else f"done in {clock(seconds)}"
+        self.news.append(f"[{self.ended} of {len(self.calls)}] {call.label}: {end}")
+
+    @property
+    def ended(self) -> int: return len(self.took) + len(self.failed)
 
     def rate(self) -> float: # None while nothing has finished
         "Seconds for a unit of cost."
@@ -277,8 +267,8 @@ class Board:
         return sum(max(cost - spent, .1 * cost) for cost, spent in todo) / min(self.jobs, max(1, len(todo)))
 
     def head(self) -> str: # a line
-        n, done = len(self.calls), len(self.took) + len(self.failed)
-        return f"{done} of {n} steps done · {clock(time.monotonic() - self.begun)} so far · about {clock(5 * math.ceil(max(1., self.left()) / 5))} left"
+        left = clock(5 * math.ceil(max(1., self.left()) / 5))
+        return f"{self.ended} of {len(self.calls)} steps done · {clock(time.monotonic() - self.begun)} so far · about {left} left"
 
     def show(self, pause: float = 30.):
         "Show how things stand."
@@ -392,7 +382,7 @@ def _snakemake(plan: Path, runs: Path, jobs: int, board: Board, keep_going: bool
                 if others or attempt == 2: raise KdnbError(f"another kdnb command is at work in {runs} ({', '.join(others) or 'Snakemake'}). Wait until it ends, or stop it first.") from None
                 dag.unlock()
 
-# %% ../../nbs/lab/04_plan.ipynb #0fd747a8
+# %% ../../nbs/lab/04_plan.ipynb #c0117761
 GRACE = 60. # seconds between the deadline and the end of those that cannot save themselves
 
 
@@ -452,7 +442,7 @@ def drive(
         left = f", about {clock(board.left())} is left" if board.rate() else ""
         raise OutOfTime(f"the time is up: {done} of {n} steps are done{left}. Start the same command again to go on.")
     if done < n and not keep_going:
-        words = getattr(board, "words", "") or " ".join(map(str, raised))
+        words = board.words or " ".join(map(str, raised))
         raise KdnbError(" ".join(f"the steps could not be carried out: {words.strip().rstrip('.')}. Snakemake's own log: {runs/'.snakemake'/'log'}".split()))
     return board
 

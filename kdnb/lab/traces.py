@@ -7,7 +7,9 @@ __all__ = ['watched', 'begin', 'turn', 'apart', 'reads', 'digests', 'entered', '
 
 # %% ../../nbs/lab/00_traces.ipynb #137cc049
 import ast, atexit, contextlib, functools, os, re, sys, threading, time
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import kdnb
 from ..basics import short_hash
@@ -115,6 +117,15 @@ def _counts(module: str, name: str) -> bool:
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
+class _Piece(NamedTuple):
+    "A definition, or a part of a table."
+    text: str
+    names: list # that it refers to
+    called: set # those that a constant calls: it did so when its module was imported
+    keyed: set # those that it only looks entries up in: x in TABLE, TABLE[x]
+    words: set # texts in it
+
+
 class _Room:
     "The definitions of a module, or of a notebook's code."
     def __init__(self, name: str, body: list):
@@ -140,13 +151,12 @@ class _Room:
                         if isinstance(n, ast.Name): self.values.setdefault(n.id, []).append(node)
             else: self._take([n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)], within)
 
-    def piece(self, kind: str, name: str, words: set) -> tuple:
-        "A definition: its text, the names it refers to, the names that a constant calls, the words in it."
+    def piece(self, kind: str, name: str, words: set, keyed: bool = False) -> _Piece:
         nodes = getattr(self, kind)[name]
-        if kind == "values": return _about([_chosen(n, words) for n in nodes])
+        if kind == "values": return _about([_chosen(n, words, keyed) for n in nodes])
         if (kind, name) not in self.known:
-            text, names, _, strings = _about([_head_of(nodes[0])] if kind == "classes" else nodes)
-            self.known[kind, name] = text, names, (), strings
+            about = _about([_head_of(nodes[0])] if kind == "classes" else nodes)
+            self.known[kind, name] = about._replace(called=set())
         return self.known[kind, name]
 
 
@@ -155,24 +165,28 @@ def _head_of(node: ast.ClassDef) -> list: # without its methods
     return [*node.decorator_list, *node.bases, *node.keywords, *fields]
 
 
-def _chosen(node, words: set) -> list: # the entries of a table that were asked for; if none was, or it is no table, all
+def _chosen(node, words: set, keyed: bool) -> list: # the entries of a table that were asked for; all of what is none
     table, entries = node.value, {}
     if isinstance(table, ast.Dict): entries = dict(zip((getattr(k, "value", None) for k in table.keys), table.values))
     elif isinstance(table, ast.Call) and getattr(table.func, "id", "") == "dict" and not table.args:
         entries = {k.arg: k.value for k in table.keywords}
     elif isinstance(table, (ast.Tuple, ast.List, ast.Set)): entries = {getattr(e, "value", None): e for e in table.elts}
-    asked = [k for k in entries if k in words] if all(isinstance(k, str) for k in entries) else []
-    return [n for k in asked for n in (ast.Constant(k), entries[k])] or [node]
+    if not entries or not all(isinstance(k, str) for k in entries): return [node]
+    asked = [n for k in entries if k in words for n in (ast.Constant(k), entries[k])]
+    return asked if asked or keyed else [node]
 
 
-def _about(nodes: list) -> tuple:
+def _about(nodes: list) -> _Piece:
     found = list(_walk(nodes))
     def dotted(n):
         if isinstance(n, ast.Name): return n.id
         return f"{n.value.id}.{n.attr}" if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) else ""
     called = {dotted(n.func) for n in found if isinstance(n, ast.Call)}
     words = {n.value for n in found if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return _plain(nodes), sorted({dotted(n) for n in found} - {""}), called, words
+    looked_up = [c for n in found if isinstance(n, ast.Compare) for c in n.comparators]
+    looked_up += [n.value for n in found if isinstance(n, ast.Subscript)]
+    times, keyed = (Counter(map(dotted, part)) for part in (found, looked_up))
+    return _Piece(_plain(nodes), sorted({*times} - {""}), called, {k for k in keyed if keyed[k] == times[k]}, words)
 
 
 @functools.cache
@@ -204,26 +218,35 @@ def _cached(nodes: list) -> bool: # by functools
                for n in nodes for d in (x.func if isinstance(x, ast.Call) else x for x in n.decorator_list))
 
 
-def _gather(room: _Room, names: list, called: set, words: set, follow: bool, found: dict):
-    "Add what the names stand for."
-    for name in names:
+def _gather(room: _Room, piece: _Piece, words: set, follow: bool, found: dict):
+    "Add what the names in a piece stand for."
+    for name in piece.names:
         there, kind, known = _find(room, name)
         if there is None:
             if known: found[name] = known # of another package
             continue
         if f"{there.name}:{known}" in found or not _counts(there.name, known): continue
-        deep = follow or name in called or kind == "functions" and _cached(there.functions[known])
-        if deep or kind != "functions": _add(there, kind, known, words, deep, found)
+        deep = follow or name in piece.called or kind == "functions" and _cached(there.functions[known])
+        if deep or kind != "functions": _add(there, kind, known, words, deep, found, name in piece.keyed)
 
 
-def _add(room: _Room, kind: str, name: str, words: set, follow: bool, found: dict):
-    found[f"{room.name}:{name}"], names, called, _ = room.piece(kind, name, words)
-    _gather(room, names, called, words, follow, found)
+def _add(room: _Room, kind: str, name: str, words: set, follow: bool, found: dict, keyed: bool = False):
+    "Add a definition, and what it refers to."
+    piece = room.piece(kind, name, words, keyed)
+    if keyed and not piece.text.strip("[],"): return # no entry was asked for
+    found[f"{room.name}:{name}"] = piece.text
+    _gather(room, piece, words, follow, found)
     own = name.rpartition(".")[0]
     if own in room.classes and f"{room.name}:{own}" not in found: _add(room, "classes", own, words, False, found)
     if follow and kind == "classes":
         for method in room.functions:
             if method.startswith(f"{name}."): _add(room, "functions", method, words, True, found)
+
+
+@functools.lru_cache(99)
+def _own(name: str, source: str) -> tuple: # of a notebook or a file of the user's: its room, and all of it as a piece
+    room = _Room(name, ast.parse(source).body)
+    return room, _about(room.body)._replace(called=set())
 
 
 def digests(
@@ -236,17 +259,16 @@ def digests(
     rooms = {module: _room(module) for module in {key.split(":")[0] for key in functions}}
     named = {key: (rooms[key.split(":")[0]], key.split(":")[1]) for key in functions}
     named = {key: (room, name) for key, (room, name) in named.items() if room and name in room.functions}
-    own = {key: _Room(key, ast.parse(source).body) for key, source in (sources or {}).items()}
-    about = {key: _about(room.body) for key, room in own.items()}
-    said = [room.piece("functions", name, words)[3] for room, name in named.values()]
-    words, made = words.union(*said, *(a[3] for a in about.values())), {}
+    own, made = {key: _own(key, source) for key, source in (sources or {}).items()}, {}
+    said = [room.piece("functions", name, words) for room, name in named.values()]
+    words = words.union(*(piece.words for piece in (*said, *(piece for _, piece in own.values()))))
     for key, (room, name) in named.items():
         _add(room, "functions", name, words, follow, found := {})
         made[key] = short_hash(sorted(found.items()))
-    for key, (text, names, _, _) in about.items():
-        deep = follow or any(map(_cached, own[key].functions.values()))
-        _gather(own[key], names, set(), words, deep, found := {})
-        made[key] = short_hash([text, sorted(found.items())])
+    for key, (room, piece) in own.items():
+        deep = follow or any(map(_cached, room.functions.values()))
+        _gather(room, piece, words, deep, found := {})
+        made[key] = short_hash([piece.text, sorted(found.items())])
     return made
 
 # %% ../../nbs/lab/00_traces.ipynb #0e538508

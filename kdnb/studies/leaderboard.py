@@ -142,8 +142,8 @@ def transfer_checks(
     rows = []
     for m, k, run in ((m, k, run) for m, some in attacks.items() for k, run in enumerate(some)):
         own, others = _answers(run, crosses[m][k])
-        right = {name: v.to_numpy() for t in (own, others) for name, v in t.items()}
-        found = [r for r in check_results(right, run.metrics["random"]) if r["check"].startswith("transfer")]
+        found = check_results(own.assign(**others), run.metrics["random"])
+        found = [r for r in found if r["check"].startswith("transfer")]
         worse = [r["note"] for r in found if not r["passed"]]
         note = [*worse, f"the images of {len(found)} other networks break no more than its own attacks"][0]
         rows.append(dict(name=m, seed=k, check="transfer", passed=not worse, note=note))
@@ -221,7 +221,7 @@ def tell_board(
     best, free = (max(some, key=mean.get, default="") for some in (students, shown[NO_TEACHER]))
     untaught = f"; the most robust network that had no teacher, {free}, {kept(free)}" if free else ""
     arrow = " (A < B: method is a student A of a teacher B)" * (" < " in best + free)
-    alone = "; one training of each, and what another seed would change is not in them" * (rows.seed.max() == 0)
+    alone = "; one training of each, and what another seed would change is not in them" * bool(rows.seed.max() == 0)
     return (f"The smoothed teacher keeps {kept(SMOOTHED)} of the images under every attack, with {first.passes[SMOOTHED]} passes "
             f"an image. The most robust student that answers in one pass, {best}, keeps {kept(best)}{untaught}{arrow}. More than "
             f"the teacher keep {', '.join(counts[:-1])}{' and ' * (len(counts) > 1)}{counts[-1]} (paired intervals over the "

@@ -173,9 +173,8 @@ def attack_checks(
     found = []
     for method, run in ((m, run) for m, runs in attacks.items() for run in runs):
         rows = read_rows(run.folder/"rows.csv")
-        right = {k: v.to_numpy() for k, v in by_attack(rows).items()}
-        for r in check_results(right, random="soft" in set(rows.rule)): # a network that was asked by votes
-            found.append(r | dict(check=f"{method}: {r['check']}"))
+        checks = check_results(by_attack(rows), random="soft" in set(rows.rule)) # a network that was asked by votes
+        found += [r | dict(check=f"{method}: {r['check']}") for r in checks]
     return pd.DataFrame(found)
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #b2ff0b0d
