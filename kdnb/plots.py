@@ -408,8 +408,8 @@ def _overlap(a, b) -> float:
 
 
 def _cost(box, at, frame, taken, own, others, extra=0., since=0) -> float:
-    """How bad a place is for a name: what it covers of the boxes `taken` and its hair-line crosses (but `own` ones), what
-    leaves the frame, distance, `others` nearby. From box `since` on each covered one costs `extra`, the frame 20 times."""
+    """How bad a place is for a name: what it covers of the boxes `taken` and its hair-line crosses (but `own` ones),
+    what leaves the frame, distance, `others` nearby; from box `since` on each covered one costs `extra`."""
     area, nearest = (box[2] - box[0]) * (box[3] - box[1]), np.clip(at, box[:2], box[2:])
     line = at + np.linspace(.3, 1, 24)[:, None] * (nearest - at)
     inside = ((line[:, None] > taken[:, :2]) & (line[:, None] < taken[:, 2:])).all(2).any(0)
@@ -544,7 +544,7 @@ def question(
     "Students as small points, teachers as stars, and the line that mixing two students of the first group reaches."
     need_columns(rows, ["method", "group", x, y]); need_columns(teachers, ["method", "cost", x, y])
     unknown = [m for m in named or [] if m not in set(rows.method)]
-    if unknown: raise KdnbError(f"{', '.join(unknown)}: not in the table. It has: {', '.join(_order(rows.method))}.")
+    if unknown: raise KdnbError(f"{', '.join(unknown)} are not in the table. It has: {', '.join(_order(rows.method))}.")
     groups = _order(rows.group); roles = roles or dict(zip(groups, ("control", "student", "student 2")))
     looks = {g: _style(g, roles) for g in groups}
     means, stars = _means(rows, ["group", "method"], x, y), _means(teachers, ["method"], x, y)
@@ -574,7 +574,7 @@ def _checked_bound(rows) -> pd.DataFrame: # method; means over seeds in percent,
                         "+ disagreement, which cannot be. Take all three on the same attacked images.")
     whole = rows[parts].mask(rows[parts].isna().any(axis=1))
     means = 100*whole.groupby(rows.method, sort=False).mean()
-    if means.error.isna().all(): raise KdnbError(f"no method has all of {', '.join(parts)}. Give one finished row or more.")
+    if means.error.isna().all(): raise KdnbError(f"no method has all of {', '.join(parts)}. Give a finished row.")
     return means
 
 
@@ -665,7 +665,7 @@ def _survival(distances, at) -> np.ndarray: # fractions [k]
     "The share of images that are right and not broken within each distance."
     distances = np.asarray(distances, dtype=float)
     if not len(distances) or not (distances >= 0).all():
-        raise KdnbError("distances must be numbers from 0 (misclassified) to inf (never fooled). Give one or more.")
+        raise KdnbError("distances must be from 0 to inf, one or more. Give 0 where wrong, inf where never fooled.")
     return 1 - np.searchsorted(np.sort(distances), np.asarray(at, dtype=float), side="right")/len(distances)
 
 # %% ../nbs/16_plots.ipynb #e6c6f94f
@@ -729,7 +729,7 @@ def draws_needed(
 ):
     "Draws an image, sorted, on a logarithmic axis, beside those of the fixed test."
     need_columns(rows, ["series", "draws"])
-    if not (rows.draws > 0).all(): raise KdnbError("draws must be at least 1. Leave out images that are not certified yet.")
+    if not (rows.draws > 0).all(): raise KdnbError("draws must be at least 1. Leave out images without a certificate.")
     names = _order(rows.series); looks, handles = _looks(names, dict.fromkeys(names, "smoothed")), []
     fig, (ax,) = _panels(1, (4.6, 2.5))
     for name, (colour, dash) in looks.items():
