@@ -218,13 +218,13 @@ def _official(name: str, root, download: bool) -> tuple: # (train, test, classes
     try: parts = [_OFFICIAL[name](root, train=t, download=download) for t in (True, False)]
     except Exception as e:  # torchvision raises whatever its parsers and the network raise
         if place.exists():
-            said = f"in {place} is incomplete or damaged ({_reason(e)}). Delete it and load with download=True,"
+            wrong = f"in {place} is incomplete or damaged ({_reason(e)}). Delete it and load with download=True,"
         elif download:
-            said = f"could not be downloaded into {root} ({_reason(e)}). Put its official files into {place},"
+            wrong = f"could not be downloaded into {root} ({_reason(e)}). Put its official files into {place},"
         else:
-            said = (f"is not in {root}. Load with download=True, or put its official files into {place} (or pictures "
-                    f"into {Path(root) / name}/train/<class>/ and /test/<class>/),")
-        raise KdnbError(f"{name} {said} or use fashion_mnist_mini, which needs no download.") from None
+            wrong = (f"is not in {root}. Load with download=True, or put its official files into {place} (or pictures "
+                     f"into {Path(root) / name}/train/<class>/ and /test/<class>/),")
+        raise KdnbError(f"{name} {wrong} or use fashion_mnist_mini, which needs no download.") from None
     classes = FASHION if name == "fashion_mnist" else parts[0].classes if name != "mnist" else map(str, range(10))
     return *(_numbered(p.data, p.targets, first) for p, first in zip(parts, (0, TEST_ID))), list(classes)
 

@@ -175,7 +175,7 @@ def inject(
     std: str = "batch", # of activations, which scales their noise: of the "batch" at hand, or "running"
     shape: tuple = None, # (C,H,W) of the images; needed for noise on activations of a model not made by create_model
 ) -> nn.Module: # a converted copy: same weights under the same names, and noise
-    "A noisy copy of `model`: nn.Conv2d gets noise in the places asked for, nn.Linear white noise on its weights."
+    "A noisy copy of `model`: nn.Conv2d gets noise at `where`, nn.Linear white noise on its weights."
     where = (where,) if isinstance(where, str) else tuple(where)
     if not where: raise KdnbError("where is empty. Name one or more of: weight, input, output.")
     one_of(kind, ("cni", "pni"), "kind"); one_of(granularity, _GRANULARITIES, "granularity")

@@ -171,9 +171,8 @@ def _chosen(node, words: set, keyed: bool) -> list: # the entries of a table tha
     elif isinstance(table, ast.Call) and getattr(table.func, "id", "") == "dict" and not table.args:
         entries = {k.arg: k.value for k in table.keywords}
     elif isinstance(table, (ast.Tuple, ast.List, ast.Set)): entries = {getattr(e, "value", None): e for e in table.elts}
-    if not entries or not all(isinstance(k, str) for k in entries): return [node]
-    asked = [n for k in entries if k in words for n in (ast.Constant(k), entries[k])]
-    return asked if asked or keyed else [node]
+    if not keyed or not entries or not all(isinstance(k, str) for k in entries): return [node]
+    return [n for k in entries if k in words for n in (ast.Constant(k), entries[k])]
 
 
 def _about(nodes: list) -> _Piece:
@@ -225,16 +224,16 @@ def _gather(room: _Room, piece: _Piece, words: set, follow: bool, found: dict):
         if there is None:
             if known: found[name] = known # of another package
             continue
-        if f"{there.name}:{known}" in found or not _counts(there.name, known): continue
+        keyed = kind == "values" and name in piece.keyed
+        if f"{there.name}:{known}{'[]' * keyed}" in found or not _counts(there.name, known): continue
         deep = follow or name in piece.called or kind == "functions" and _cached(there.functions[known])
-        if deep or kind != "functions": _add(there, kind, known, words, deep, found, name in piece.keyed)
+        if deep or kind != "functions": _add(there, kind, known, words, deep, found, keyed)
 
 
 def _add(room: _Room, kind: str, name: str, words: set, follow: bool, found: dict, keyed: bool = False):
     "Add a definition, and what it refers to."
     piece = room.piece(kind, name, words, keyed)
-    if keyed and not piece.text.strip("[],"): return # no entry was asked for
-    found[f"{room.name}:{name}"] = piece.text
+    found[f"{room.name}:{name}{'[]' * keyed}"] = piece.text
     _gather(room, piece, words, follow, found)
     own = name.rpartition(".")[0]
     if own in room.classes and f"{room.name}:{own}" not in found: _add(room, "classes", own, words, False, found)

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['STUDY', 'BY_VOTE', 'AVERAGED', 'OTHERS', 'AVERAGING', 'group_of', 'averaging_networks', 'plan_study', 'certificates',
            'certified_differences', 'certified_rows', 'certified_summary', 'merged_rows', 'compare_certifiers',
-           'nearest_errors', 'broken_within', 'bound_note', 'last_timestep', 'tell_averaging', 'time_rows']
+           'broken_within', 'bound_note', 'last_timestep', 'tell_averaging', 'time_rows']
 
 # %% ../../nbs/studies/04_averaging.ipynb #istudie
 from ..basics import KdnbError, nearest
 from ..lab.plan import Plan, settings_for
 from .cckd import VOTES
 from .robust_kd import robust_params
-from .smoothed_kd import HALF_KD, each_seed, noisy_teachers, smoothed_students, train_seeds
+from .smoothed_kd import HALF_KD, noisy_teachers, smoothed_students, train_seeds
 
 # %% ../../nbs/studies/04_averaging.ipynb #aa240055
 STUDY = "averaging"  # the report notebook
@@ -51,7 +51,7 @@ def averaging_networks(
     "Train every network of the study."
     methods = settings.get("methods", list(AVERAGING))
     for m in methods:
-        if m not in AVERAGING: raise KdnbError(nearest(m, AVERAGING, "network", "See kdnb.studies.averaging.AVERAGING."))
+        if m not in AVERAGING: raise KdnbError(nearest(m, AVERAGING, "network"))
     if "Cohen" not in methods or all(group_of(m) == BY_VOTE for m in methods):
         raise KdnbError("averaging compares certifiers on Cohen's network, and averaged networks with the others. "
                         "Name Cohen and at least one averaged network in methods.")
@@ -62,10 +62,11 @@ def averaging_networks(
         if group == BY_VOTE:
             made[m] = train_seeds(plan, f"network: {m}", 120, _for_noise(settings["gaussian"], own))
             continue
-        if teacher not in ("CNI", *made): raise KdnbError(f"{m} averages {teacher}, which must come first. Add {teacher} to methods.")
+        if teacher not in ("CNI", *made):
+            raise KdnbError(f"{m} averages {teacher}, which must come first in methods. Add {teacher}.")
         params, ids = settings["average"] | own, noisy if teacher == "CNI" else made[teacher]
         if params.pop("spread", False): params["settings"] = params["settings"] | dict(spread=params.get("sigma", .25))
-        made[m] = each_seed(plan, "average", f"network: {m}", 120, lambda s: params | dict(seeds=[s], teacher=ids[s % len(ids)]))
+        made[m] = train_seeds(plan, f"network: {m}", 120, params, "average", teacher=ids)
     return made
 
 
@@ -74,7 +75,8 @@ def _students(plan, settings, outputs): # students of the other studies, as thes
     made = {"adversarial training": common | VOTES["adversarial training"], "KD, votes": common | HALF_KD,
             "CCKD-L, votes": common | VOTES["CCKD-L"]}
     if "robust" in settings:
-        made["half-KD, smoothed"] = robust_params("half-KD, smoothed", settings["robust"]) | dict(draws=settings["asked_draws"])
+        params = robust_params("half-KD, smoothed", settings["robust"])
+        made["half-KD, smoothed"] = params | dict(draws=settings["asked_draws"])
     return smoothed_students(plan, made, outputs)
 
 # %% ../../nbs/studies/04_averaging.ipynb #1e4acdea
@@ -95,8 +97,8 @@ def _published(plan, settings): # networks, certificates: network -> run ids by 
     certify = settings["certify"] | dict(sigma=own["gaussian"]["sigma"]) | own["certify"]
     networks = {m: train_seeds(plan, f"as published: {m}", 240, _for_noise(own["gaussian"], own[p["method"]] | p))
                 for m, (group, p, _) in AVERAGING.items() if group == BY_VOTE and p["method"] in own}
-    proven = {m: [plan.call("certify", f"as published: {m}", 40, models=[i], **certify)[0] for i in ids] for m, ids in networks.items()}
-    return dict(networks=networks, certificates=proven)
+    def proven(m, i): return plan.call("certify", f"as published: {m}", 40, models=[i], **certify)[0]
+    return dict(networks=networks, certificates={m: [proven(m, i) for i in ids] for m, ids in networks.items()})
 
 
 def plan_study(
@@ -107,9 +109,10 @@ def plan_study(
     settings = settings_for(settings, plan.data)
     noisy, outputs = noisy_teachers(plan, settings["smoothed"])
     networks = averaging_networks(plan, settings, noisy) | _students(plan, settings["others"], outputs)
-    def measure(notebook, vote={}, single={}): # what differs for a network by vote, and for one that answers in one pass
-        def one(m, i): return plan.call(notebook, f"{notebook}: {m}", 40, models=[i], **settings[notebook], **(
-            vote if group_of(m) == BY_VOTE else single))[0]
+    def measure(notebook, vote={}, single={}): # what differs for a network by vote, and for one of a single pass
+        def one(m, i):
+            own = vote if group_of(m) == BY_VOTE else single
+            return plan.call(notebook, f"{notebook}: {m}", 10, models=[i], **settings[notebook], **own)[0]
         return {m: [one(m, i) for i in ids] for m, ids in networks.items()}
     plan.report(STUDY, dict(
         networks=networks, certificates=measure("certify", single=dict(n0=0)),
@@ -161,8 +164,10 @@ def certified_summary(
     "What was certified, and how many images an attack moved within their radius."
     import pandas as pd
     from kdnb.certification import radii_table
-    def line(m, table, run): return radii_table({m: table}, radii).assign(**{k: run.metrics.get(k, 0) for k in ("broken", "attacked")})
-    return pd.concat([line(m, t, run) for m, ts in certificates(runs).items() for t, run in zip(ts, runs[m])], ignore_index=True)
+    def line(m, table, run):
+        tried = {k: run.metrics.get(k, 0) for k in ("broken", "attacked")}
+        return radii_table({m: table}, radii).assign(**tried)
+    return pd.concat([line(m, t, run) for m, ts in certificates(runs).items() for t, run in zip(ts, runs[m])])
 
 
 def merged_rows(
@@ -192,17 +197,9 @@ def compare_certifiers(
     return pd.DataFrame(rows, columns=columns)
 
 # %% ../../nbs/studies/04_averaging.ipynb #ab6b99ff
-def nearest_errors(
-    run, # a finished run of distances
-): # l2 distance by image id
-    "The nearest error of each image that any of the attacks found."
-    from kdnb.rows import read_rows
-    return read_rows(run.folder/"rows.csv").groupby("image_id").distance.min()
-
-
 def broken_within(
     certified: dict, # network -> rows of certify, one table a seed
-    nearest: dict, # network -> `nearest_errors`, one a seed
+    nearest: dict, # network -> distance of the nearest error by image id, one series a seed
 ) -> tuple: # (images that an attack broke nearer than their certified radius, images with one)
     "Compare distances with certificates, on the images that both have."
     from kdnb.rows import paired
@@ -222,7 +219,8 @@ def bound_note(
     if rows.void.isna().all(): return f"{'averages logits' if averages == 'logits' else 'no average'}: no bound"
     if averages == "vote": return "an average itself, by its draws"
     void = rows[rows.void.astype(bool)]
-    return f"void in {len(void)} of {len(rows)}: {void.note.iloc[0].removeprefix('void: ')}" if len(void) else "not refuted"
+    if void.empty: return "not refuted"
+    return f"void in {len(void)} of {len(rows)}: {void.note.iloc[0].removeprefix('void: ')}"
 
 # %% ../../nbs/studies/04_averaging.ipynb #807ae746
 def last_timestep(
@@ -239,19 +237,21 @@ def tell_averaging(
     far, # distances: network, seed, attack, l2
 ) -> str: # Markdown; nothing where a network is missing
     "In a few sentences what the tables of averaging carry."
-    last, r = last_timestep(near).groupby("network").mean(numeric_only=True) * 100, proven.radius[proven.radius <= .5].max()
+    last = last_timestep(near).groupby("network").mean(numeric_only=True) * 100
+    r = proven.radius[proven.radius <= .5].max()
     one, two, three = "averaged, logits", "regression", "regression, of Cohen"
     if not {one, two, three} <= {*last.index}: return ""
     sure = 100 * proven[proven.radius == r].groupby("series").accuracy.mean()
     away = far[far.attack == "DDN"].groupby(["network", "seed"]).l2.median().groupby("network").mean()
     void = bounds[bounds.network.map(group_of) == AVERAGED].groupby("network").void.any()
-    return (f"**Does one deterministic network become the average?** Not by the published iteration, in the short training "
-            f"here: on {last.agreement[one]:.1f} % of the images it names the class of the average, and the network that it "
-            f"began with does on {last.base_agreement[one]:.1f} %. Regression on answers to noisy images comes close: "
-            f"{last.agreement[two]:.1f} %, and {last.agreement[three]:.1f} % for Cohen's network, whose vote is certified at l2 "
-            f"{r:g} on {sure['Cohen']:.1f} % of the images (the network in its place, smoothed once more, on "
-            f"{sure[three]:.1f} %). But an answer in one pass has no certificate: the L-bound is void for {int(void.sum())} of "
-            f"{len(void)} averaged networks in at least one seed, and DDN finds the errors of Cohen's stand-in at a distance of "
+    same, before = last.agreement, last.base_agreement
+    return (f"**Does one deterministic network become the average?** Not by the published iteration, in the short "
+            f"training here: on {same[one]:.1f} % of the images it names the class of the average, the network that it "
+            f"began with does on {before[one]:.1f} %. Regression on answers to noisy images comes close: "
+            f"{same[two]:.1f} %, and {same[three]:.1f} % for Cohen's network, whose vote is certified at l2 {r:g} on "
+            f"{sure['Cohen']:.1f} % of the images (the network in its place, smoothed again, on {sure[three]:.1f} %). "
+            f"But an answer in one pass has no certificate: the L-bound is void for {int(void.sum())} of {len(void)} "
+            f"averaged networks in at least one seed, and DDN finds the errors of Cohen's stand-in at a distance of "
             f"{away[three]:.2f} (median over all images), those of the vote at {away['Cohen']:.2f}.")
 
 

@@ -9,7 +9,7 @@ __all__ = ['STUDY', 'CCKD', 'VOTES', 'votes_students', 'cckd_networks', 'plan_st
 # %% ../../nbs/studies/02_cckd.ipynb #istudie
 from ..lab.plan import Plan, settings_for
 from .report import in_order, model_of_attack
-from .smoothed_kd import HALF_KD, attack_all, each_seed, noisy_teachers, smoothed_students, train_seeds
+from .smoothed_kd import HALF_KD, attack_all, noisy_teachers, smoothed_students, train_seeds
 
 # %% ../../nbs/studies/02_cckd.ipynb #d4554683
 STUDY = "cckd"  # the report notebook
@@ -38,7 +38,7 @@ def cckd_networks(
 ) -> tuple: # (teachers, their logits: run ids, by seed; students: method -> run ids, by seed)
     "Train clean teachers and their students."
     teachers = train_seeds(plan, "teacher", 60, dict(method="plain") | settings["recipe"] | settings["teacher"])
-    outputs = each_seed(plan, "teacher-outputs", "teacher's logits", 15, lambda s: dict(teachers=[teachers[s]], draws=1))
+    outputs = [plan.call("teacher-outputs", "teacher's logits", 15, teachers=[t], draws=1)[0] for t in teachers]
     common, students = dict(n_watch=100) | settings["recipe"] | settings["student"], {}
     for m in methods:
         params = common | CCKD[m]
@@ -57,7 +57,7 @@ def plan_study(
     "The graph (Mishra and Sundaram, arXiv 2107.06993)."
     settings = settings_for(settings, plan.data)
     teachers, outputs, students = cckd_networks(plan, settings)
-    attacks = {m: each_seed(plan, "fgsm", f"FGSM on {m}", 10, lambda s: dict(models=[ids[s]]) | settings["fgsm"])
+    attacks = {m: [plan.call("fgsm", f"FGSM on {m}", 10, models=[i], **settings["fgsm"])[0] for i in ids]
                for m, ids in {"teacher": teachers, **students}.items()}
     made = dict(teachers=teachers, students=students, attacks=attacks, ablation=[], votes={})
     if own := settings.get("ablation"):
@@ -137,8 +137,9 @@ def tell_ranking(
         some = pairs[pairs.verdict == verdict].itertuples()
         named = [f"{p.better} over {p.worse} {p.gap:+.{digits}f} ± {p.std:.{digits}f}" for p in some]
         return f"{len(named)} ({'; '.join(named)})" if named else "0"
-    return (f"{what}: of {len(pairs)} published orderings of two students, beyond one standard deviation {part('holds')} "
-            f"as published and {part('reversed')} the other way round; {sum(pairs.verdict == 'within one std')} within it.")
+    within = sum(pairs.verdict == "within one std")
+    return (f"{what}: of {len(pairs)} published orderings of two students, beyond one standard deviation "
+            f"{part('holds')} as published and {part('reversed')} the other way round; {within} within it.")
 
 
 def chance_beyond(

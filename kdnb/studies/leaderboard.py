@@ -55,7 +55,8 @@ def _of_cckd(plan, own, named):
 def _of_robust(plan, own, named):
     if named: own = own | dict(methods=list(_chosen(named, robust_kd.ROBUST, "robust-kd")), pairs={})
     guides, _, students, pairs = robust_kd.robust_networks(plan, own)
-    teachers = {ROBUST_ONE if m == own["teacher"]["model"] else f"robust teacher, {m}": ids for m, ids in guides.items()}
+    first = own["teacher"]["model"]
+    teachers = {ROBUST_ONE if m == first else f"robust teacher, {m}": ids for m, ids in guides.items()}
     groups = {m: ROBUST_ONE for m in teachers} | {m: _GROUPS[robust_kd.ROBUST[m][0]] for m in students}
     groups |= {m: NO_TEACHER if "< none" in m else OF_ROBUST for m in pairs}
     return {m: (groups[m], ids) for m, ids in (teachers | students | pairs).items()}
@@ -102,14 +103,16 @@ def plan_study(
     settings = settings_for(settings, plan.data)
     models = _models(plan, settings)
     own = [step.params for step in plan.steps.values() if step.notebook == "train"]
-    tests = {(p["n_test"], p["split_seed"]) for p in own if not (p["outputs"] or p["teacher"])} # else the teacher's count
+    tests = {(p["n_test"], p["split_seed"]) for p in own if not (p["outputs"] or p["teacher"])} # else: the teacher's
     if len(tests) > 1:
-        raise KdnbError(f"the leaderboard compares models on the same test images, but in profile {plan.profile} trainings on "
-                        f"{plan.data} have different n_test, split_seed: {sorted(tests)}. Make them equal, or name fewer studies.")
+        raise KdnbError("the leaderboard compares models on the same test images, but in profile "
+                        f"{plan.profile} trainings on {plan.data} have different n_test, split_seed: {sorted(tests)}. "
+                        "Make them equal, or name fewer studies.")
     def each(notebook, m, more=lambda s: {}):
         _, group, ids = models[m]
         params = _deployed(group, settings)[notebook]
-        return [plan.call(notebook, f"{notebook}: {m}", 20, models=[id], **params, **more(s))[0] for s, id in enumerate(ids)]
+        def one(s, id): return plan.call(notebook, f"{notebook}: {m}", 10, models=[id], **params, **more(s))[0]
+        return [one(s, id) for s, id in enumerate(ids)]
     attacks = {m: each("attack", m) for m in models}
     def others(s): # one draw's images are those of the vote
         tried = [ids[min(s, len(ids) - 1)] for m, ids in attacks.items() if models[m][1] != ONE_DRAW]
@@ -169,9 +172,9 @@ def board_rows(
         def score(t): return t.mean().min() if group == ONE_DRAW else t.all(axis=1).mean()
         proven = [certified_accuracy(read_rows(c.folder/"rows.csv"), radius) for c in certificates[m][k:k+1]]
         rows.append(dict(
-            name=m, seed=k, study=study, group=group, clean=own.clean.mean(), white_box=score(own), transfer=score(others),
-            robust=score(every), certified=next(iter(proven), None), parameters=run.metrics["parameters"],
-            trained=_trained(run), passes=run.params["draws"] if random else 1))
+            name=m, seed=k, study=study, group=group, clean=own.clean.mean(), white_box=score(own),
+            transfer=score(others), robust=score(every), certified=next(iter(proven), None),
+            parameters=run.metrics["parameters"], trained=_trained(run), passes=run.params["draws"] if random else 1))
         alive[m].append(every.all(axis=1))
     return pd.DataFrame(rows), alive
 
@@ -222,7 +225,8 @@ def tell_board(
     untaught = f"; the most robust network that had no teacher, {free}, {kept(free)}" if free else ""
     arrow = " (A < B: method is a student A of a teacher B)" * (" < " in best + free)
     alone = "; one training of each, and what another seed would change is not in them" * bool(rows.seed.max() == 0)
-    return (f"The smoothed teacher keeps {kept(SMOOTHED)} of the images under every attack, with {first.passes[SMOOTHED]} passes "
-            f"an image. The most robust student that answers in one pass, {best}, keeps {kept(best)}{untaught}{arrow}. More than "
-            f"the teacher keep {', '.join(counts[:-1])}{' and ' * (len(counts) > 1)}{counts[-1]} (paired intervals over the "
-            f"images, 95 % for all {tests} together{alone}).")
+    more = f"{', '.join(counts[:-1])}{' and ' * (len(counts) > 1)}{counts[-1]}"
+    return (f"The smoothed teacher keeps {kept(SMOOTHED)} of the images under every attack, with "
+            f"{first.passes[SMOOTHED]} passes an image. The most robust student that answers in one pass, {best}, "
+            f"keeps {kept(best)}{untaught}{arrow}. More than the teacher keep {more} (paired intervals over the images, "
+            f"95 % for all {tests} together{alone}).")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SURVIVES', 'ATTACK_NAMES', 'EVERY_NAME', 'open_runs', 'model_of_attack', 'read_csvs', 'history_rows', 'read_attacks',
-           'own_teacher', 'table_of', 'in_order', 'comparison', 'training_curves', 'Report', 'computer', 'show_seconds',
+           'attack_view', 'own_teacher', 'table_of', 'in_order', 'comparison', 'Report', 'computer', 'show_seconds',
            'show_committed']
 
 # %% ../../nbs/studies/00_report.ipynb #istudie
@@ -56,8 +56,8 @@ SURVIVES = "survives every attack"  # right on the clean image and under each at
 ATTACK_NAMES = {"clean": "clean", "pgd-10": "PGD-10", "pgd-20": "PGD-20", "bim-20": "BIM-20", "cw-30": "CW-30",
                 "strong": "strong attack"}  # attacks that a table of the studies names
 EVERY_NAME = ATTACK_NAMES | {
-    "fgsm": "FGSM", "pgd-50": "PGD-50", "margin": "strong attack, margin loss", "square": "Square", "autoattack": "AutoAttack",
-    "every attack": "every attack"}  # every attack, as a reader sees it
+    "fgsm": "FGSM", "pgd-50": "PGD-50", "margin": "strong attack, margin loss", "square": "Square",
+    "autoattack": "AutoAttack", "every attack": "every attack"}  # every attack, as a reader sees it
 
 
 def read_attacks(
@@ -77,6 +77,19 @@ def read_attacks(
         m = run.metrics
         rows.append(dict(seed=seed, attack="clean, all test images", n=m["n_test"], accuracy=m["clean_all"][rule]))
     return pd.DataFrame(rows), right
+
+
+def attack_view(
+    rows, # of attacks.csv
+): # a DataFrame of text
+    "What each attack left, and what it cost, as a reader sees it."
+    import pandas as pd
+    def per(column): return (rows[column] / rows.tried.clip(lower=1)).map("{:,.0f}".format)
+    return pd.DataFrame({
+        "attack": rows.attack.replace(EVERY_NAME), "accuracy": (100 * rows.accuracy).map("{:.1f}".format),
+        "interval": [f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(rows.low, rows.high)], "n": rows.n,
+        "tried": rows.tried, "passes an image": per("forward"), "gradients an image": per("backward"),
+        "seconds": rows.seconds.map("{:.1f}".format)})
 
 
 def own_teacher(
@@ -125,20 +138,6 @@ def comparison(
     told = [gap(paired_difference(last[m], last[methods[0]])) for m in methods[1:]]
     view = spread(some, "method", "attack")[["method", *columns]]
     return some, view.assign(**{f"against {methods[0]}": ["–", *told]})
-
-# %% ../../nbs/studies/00_report.ipynb #4b62affb
-def training_curves(
-    runs: dict, # title of a panel -> finished runs of train, one a seed
-    columns: dict, # column of history.csv -> title of its panel; None: the title that the runs have
-    marks=(), # horizontal lines: dicts with panel, label, accuracy, role
-    series: str = "student", # name of the line
-): # a figure
-    "Accuracy on the test images by epoch: a panel for each entry of `runs`, or for each column."
-    import pandas as pd
-    from kdnb.plots import curves_by_epoch
-    rows = pd.concat([history_rows(made, {column: title or own for column, title in columns.items()}, series)
-                      for own, made in runs.items()])
-    return curves_by_epoch(rows, pd.DataFrame(marks) if len(marks) else None, label="test accuracy (%)")
 
 # %% ../../nbs/studies/00_report.ipynb #bca111b5
 class Report:

@@ -10,7 +10,7 @@ __all__ = ['STUDY', 'ALONE', 'ROBUST_TEACHER', 'SMOOTHED_TEACHER', 'ROBUST', 'PA
 from ..basics import KdnbError, nearest
 from ..lab.plan import Plan, settings_for
 from ..lab.runs import Run, model_of
-from .smoothed_kd import each_seed, noisy_teachers, train_seeds
+from .smoothed_kd import noisy_teachers, train_seeds
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #30b5a38b
 STUDY = "robust-kd"  # the report notebook
@@ -80,12 +80,14 @@ def robust_networks(
     settings: dict, # of the profile, for this data set; methods (default: all of ROBUST); pairs: further models
 ) -> tuple: # (robust teachers: model -> run ids; the smoothed one's run ids; students, pairs: name -> run ids, by seed)
     "Train teachers and students: student seed s learns from teacher s modulo the number of teachers."
-    own, smoothed, seeds = settings["teacher"]["model"], settings["smoothed"], settings["teacher_seeds"][:len(plan.seeds)]
+    models = [settings["teacher"]["model"], *settings.get("pairs", {}).get("teachers", [])]
+    smoothed, seeds = settings["smoothed"], settings["teacher_seeds"][:len(plan.seeds)]
     def teacher(**more): return plan.call("train", "robust teacher", 400, **settings["teacher"] | more)[0]
-    guides = {m: [teacher(seeds=[s], model=m) for s in seeds] for m in [own, *settings.get("pairs", {}).get("teachers", [])]}
-    noisy, votes = noisy_teachers(plan, smoothed)
-    logits = [plan.call("teacher-outputs", "robust teacher's logits", 10, teachers=[i], draws=1)[0] for i in guides[own]]
-    upstream = {ALONE: {}, ROBUST_TEACHER: dict(teacher=guides[own], outputs=logits), SMOOTHED_TEACHER: dict(outputs=votes)}
+    def logits(id): return plan.call("teacher-outputs", "robust teacher's logits", 10, teachers=[id], draws=1)[0]
+    guides = {m: [teacher(seeds=[s], model=m) for s in seeds] for m in models}
+    (noisy, votes), own = noisy_teachers(plan, smoothed), guides[models[0]]
+    upstream = {ALONE: {}, ROBUST_TEACHER: dict(teacher=own, outputs=list(map(logits, own))),
+                SMOOTHED_TEACHER: dict(outputs=votes)}
     how = {ALONE: {}, ROBUST_TEACHER: dict(targets="logits"), SMOOTHED_TEACHER: dict(draws=smoothed["asked_draws"])}
     students = {}
     for m in settings.get("methods", ROBUST):
@@ -103,9 +105,9 @@ def _check(settings): # of the profile
                         f"{', '.join(what)}: {images}. Make them equal.")
     methods = settings.get("methods", ROBUST)
     for m in methods:
-        if m not in ROBUST: raise KdnbError(nearest(m, ROBUST, "student", "See kdnb.studies.robust_kd.ROBUST."))
+        if m not in ROBUST: raise KdnbError(nearest(m, ROBUST, "student"))
     if not {"PGD-AT", "ARD"} <= {*methods}:
-        raise KdnbError("robust-kd needs the students PGD-AT and ARD: their images are tried on all. Add them to methods.")
+        raise KdnbError("robust-kd tries the images of PGD-AT and ARD on all networks. Add PGD-AT and ARD to methods.")
 
 
 def plan_study(
@@ -123,11 +125,13 @@ def plan_study(
         return plan.call("attack", f"attack on {name}", 30, models=[id], sources=sources, **common | more)[0]
     # AutoAttack that may not try all images is counted apart, and tried on the students of the first seed
     later = {} if common["auto"] >= common["n"] else dict(auto=0)
-    attacks = {m: [attack(m, s, ids[s], later if k else {}) for k, s in enumerate(plan.seeds)] for m, ids in (students | pairs).items()}
+    attacks = {m: [attack(m, s, ids[s], later if s else {}) for s in plan.seeds]
+               for m, ids in (students | pairs).items()}
     own = settings["attack_teacher"]
     more = {"robust teacher": dict(sanity=own["sanity"]), "smoothed teacher": own}
     teachers = {"robust teacher": robust, "smoothed teacher": noisy} | further
-    attacks |= {m: [attack(f"the {m}", k, id, more.get(m, {})) for k, id in enumerate(ids)] for m, ids in teachers.items()}
+    attacks |= {m: [attack(f"the {m}", k, i, more.get(m, {})) for k, i in enumerate(ids)]
+                for m, ids in teachers.items()}
     def mimic(m, s):
         ids = noisy if ROBUST[m][0] == SMOOTHED_TEACHER else robust
         own = dict(students=[students[m][s]], teacher=ids[s % len(ids)])
@@ -149,7 +153,7 @@ def training_costs(
     students: dict, # student -> finished runs of train
     teachers: dict, # student -> finished run of its teacher; a student without one is not in it
     reference: str = "PGD-AT", # the student whose arithmetic is 1
-): # method, student (M passes forward and back), teacher (the same), times: the arithmetic in multiples of the reference's
+): # method, student (M passes forward and back), teacher (the same), times (the reference's arithmetic is 1)
     "What it took to train each student, means over the seeds. A backward pass is counted as one forward pass."
     import pandas as pd
     rows = []
@@ -223,6 +227,6 @@ def tell_lead(
     best, two = at.loc[name], [(t, at.loc[t]) for t in ("robust teacher", "smoothed teacher")]
     word = "ahead of" if best.low > 0 else "behind" if best.high < 0 else "neither ahead of nor behind"
     teachers = "; ".join(f"{t} {gap(r, 'points')}, {where(r)}" for t, r in two)
-    return (f"The distilled student chosen on validation images is {name}: clean {percent(clean)}, survives every attack "
-            f"{percent(robust)}. It is {word} students without a teacher {where(best)}: {gap(best, 'points')}. The teachers, "
-            f"against the same students: {teachers}.")
+    return (f"The distilled student chosen on validation images is {name}: clean {percent(clean)}, survives every "
+            f"attack {percent(robust)}. It is {word} students without a teacher {where(best)}: {gap(best, 'points')}. "
+            f"The teachers, against the same students: {teachers}.")

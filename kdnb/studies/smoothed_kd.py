@@ -57,12 +57,13 @@ def train_seeds(
     plan: Plan, # gets the calls
     label: str, # for the progress display
     cost: float, # seconds, about
-    params: dict, # of train
+    params: dict, # of the notebook
+    notebook: str = "train", # or average
     **upstream, # outputs, teacher: lists of run ids; student s gets that of s modulo their number
 ) -> list: # run ids, by seed
     "Train one network for each seed of the plan."
     def of(s): return {k: ids[s % len(ids)] for k, ids in upstream.items()}
-    return each_seed(plan, "train", label, cost, lambda s: params | dict(seeds=[s]) | of(s))
+    return each_seed(plan, notebook, label, cost, lambda s: params | dict(seeds=[s]) | of(s))
 
 
 def noisy_teachers(
@@ -96,7 +97,8 @@ def attack_all(
     def attack(label, cost, id, k, more={}):
         common = dict(models=[id], sources=[teachers[k], *(students[m][k] for m in sources)]) | settings["attack"]
         return plan.call("attack", label, cost, **common, **more)[0]
-    found = {"teacher": [attack("attack on a teacher", 60, t, k, settings["attack_teacher"]) for k, t in enumerate(teachers)]}
+    own = settings["attack_teacher"]
+    found = {"teacher": [attack("attack on a teacher", 60, t, k, own) for k, t in enumerate(teachers)]}
     return found | {m: [attack(f"attack on a student: {m}", 10, ids[s], s % len(teachers)) for s in plan.seeds]
                     for m, ids in students.items()}
 
@@ -109,7 +111,7 @@ def plan_study(
     teachers, outputs = noisy_teachers(plan, settings)
     students = smoothed_students(plan, student_settings(settings), outputs)
     attacks = attack_all(plan, settings, teachers, students, ("none", "votes"))
-    def transfer(id): return plan.call("transfer", "transfer and step curves", 30, students=[id], **settings["transfer"])[0]
+    def transfer(id): return plan.call("transfer", "transfer curves", 30, students=[id], **settings["transfer"])[0]
     def search(id): return plan.call("smoothing-search", "M and sigma", 20, teachers=[id], **settings["search"])[0]
     plan.report(STUDY, dict(teachers=teachers, students=students, attacks=attacks,
                             transfers=list(map(transfer, students["votes"])), searches=list(map(search, teachers))))
@@ -126,13 +128,16 @@ def tell_smoothed(
     def worst(m): return f"{mean[m, 'survives every attack']:.1f} %"
     def told(d): return f"{gap(d, 'points')}; its interval " + (
         "excludes zero" if d.low > 0 or d.high < 0 else "contains zero, so no difference is shown")
-    alone, shuffled = (paired[(paired.method == "votes") & (paired.reference == m)].iloc[0] for m in ("none", "shuffled"))
+    own = paired[paired.method == "votes"].set_index("reference")
+    alone, shuffled = own.loc["none"], own.loc["shuffled"]
     steps = ladder[(ladder.panel == "survives every attack") & (ladder.step != "as released")].set_index("step")
     single = steps.drop(index="all five mended"); best = single.difference.idxmax()
-    return (f"**What came out** (n = {int(rows.n.max())} images): the smoothed teacher keeps {worst('teacher, votes')} of the images under every "
-            f"attack (PGD-10 alone would say {mean['teacher, votes', 'PGD-10']:.1f} %, the strong EOT attack says "
-            f"{mean['teacher, votes', 'strong attack']:.1f} %), and the deterministic student distilled from its votes {worst('votes')}. The "
-            f"same student without any teacher keeps {worst('none')}: the paired difference is {told(alone)}. Against a student that got each "
-            f"teacher row on another image of the class it is {told(shuffled)}. Mending the five defects of the released code changes the "
-            f"student by {gap(steps.loc['all five mended'], 'points')}; of the single repairs the largest is \u201c{best}\u201d, "
-            f"{gap(single.loc[best], 'points')}; {(single.low > 0).sum() or 'none'} of the five alone has an interval above zero.")
+    weak, strong = (f"{mean['teacher, votes', k]:.1f} %" for k in ("PGD-10", "strong attack"))
+    n, clear = int(rows.n.max()), sum(single.low > 0) or "none"
+    return (f"**What came out** (n = {n} images): the smoothed teacher keeps {worst('teacher, votes')} of the images "
+            f"under every attack ({weak} under PGD-10 alone, {strong} under the strong EOT attack), and the student "
+            f"distilled from its votes {worst('votes')}. The same student without any teacher keeps "
+            f"{worst('none')}: the paired difference is {told(alone)}. Against a student that got each teacher row on "
+            f"another image of the class it is {told(shuffled)}. Mending the five defects of the released code changes "
+            f"the student by {gap(steps.loc['all five mended'], 'points')}; of the single repairs the largest is "
+            f"\u201c{best}\u201d, {gap(single.loc[best], 'points')}; {clear} of the five has an interval above zero.")
