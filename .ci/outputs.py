@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST, NOTEBOOK = 40_000, 300_000  # characters of one output, and of all outputs of a notebook
-PATHS = {sys.prefix: "~/kdnb/.venv", str(ROOT): "~/kdnb"}  # an output names no folder of this machine
+PATHS = {re.escape(sys.prefix): "~/kdnb/.venv", re.escape(str(ROOT)): "~/kdnb", rf"{tempfile.gettempdir()}/tmp\w+": "/tmp/work"}  # an output names no folder of this machine
 
 
 def keeping():
@@ -40,11 +40,10 @@ def tidy(output):
     if "image/png" in data: data["image/png"] = smaller(data["image/png"].strip()); data.pop("text/plain", None); data.pop("image/svg+xml", None)
     if "text/markdown" in data: data.pop("text/plain", None)
     if "execution_count" in output: output["execution_count"] = None
-    output["metadata"] = {} if "metadata" in output else output.get("metadata")
-    if output["metadata"] is None: del output["metadata"]
+    if "metadata" in output: output["metadata"] = {}
     for holder, key in [(output, "text"), *((data, kind) for kind in data if kind.startswith("text/"))]:
         if key in holder:
-            for path, word in PATHS.items(): holder[key] = holder[key].replace(path, word)
+            for path, word in PATHS.items(): holder[key] = re.sub(path, word, holder[key])
     return output
 
 

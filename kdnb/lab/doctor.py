@@ -136,5 +136,5 @@ def doctor(
     for look in (_packages, _machine, _torch_and_data, _finished):
         print(text := "\n".join(look()), file=stream or sys.stdout, flush=True)
         bad += text.count("\nproblem ") + text.startswith("problem ")
-    print(f"\n{bad} problem(s), see above." if bad else "\nNothing is missing.", file=stream or sys.stdout)
+    print(f"\n{bad} problem(s), see above." if bad else "\nNo problem found.", file=stream or sys.stdout)
     return int(bad > 0)

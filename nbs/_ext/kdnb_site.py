@@ -8,15 +8,17 @@ import yaml
 from docutils import nodes
 from myst_parser.mdit_to_docutils.base import make_document
 from myst_parser.mocking import MockRSTParser, RSTParser
-from sphinx import addnodes
+from sphinx.addnodes import pending_xref
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ["smoothed-kd", "cckd", "robust-kd", "averaging", "leaderboard"]  # the sidebar's order; later ones follow
 STUDIES += sorted({p.name for p in ROOT.glob("figures/*/*/*") if p.is_dir()} - set(STUDIES))
+CAPTIONS = yaml.safe_load((ROOT/"figures"/"captions.yml").read_text(encoding="utf-8"))
 LONG = 15  # a table with more rows can be sorted and filtered
 embedded_first = lambda p: ("fashion_mnist_mini" not in p.parts, p)
+flat = lambda markdown: re.sub(r"^#+ +(.+)$", r"**\1**", markdown, flags=re.M)  # headings of a table or output are not the page's
 
 
 # An entry for each public name: signature and docstring by autodoc, the parameters' comments by fastcore's docments
@@ -27,13 +29,13 @@ def entries(code, module):
     for node in ast.parse(code).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             if any("patch" in ast.unparse(d) for d in node.decorator_list): continue  # shown with its class
-            kind = "autoclass:: {}\n   :members:" if isinstance(node, ast.ClassDef) else "autofunction:: {}"
-            made.append((node.name, ".. " + kind.format(f"kdnb.{module}.{node.name}")))
+            kind, more = ("class", "\n   :members:") if isinstance(node, ast.ClassDef) else ("function", "")
+            made.append((node.name, f".. auto{kind}:: kdnb.{module}.{node.name}{more}"))
         elif isinstance(node, ast.Assign):
-            value, comment = " ".join(ast.unparse(node.value).split()), lines[node.end_lineno - 1].partition("  # ")[2]
+            value, comment = " ".join(ast.unparse(node.value).split())[:88], lines[node.end_lineno - 1].partition("  # ")[2]
             names = [n.id for t in node.targets for n in getattr(t, "elts", [t]) if isinstance(n, ast.Name)]
-            made += [(n, f".. py:data:: {n}\n   :value: {value[:88]}{' …' * (len(value) > 88)}\n\n   {prose(comment)}") for n in names]
-    return "\n\n".join(text for name, text in made if not name.startswith("_"))
+            made += [(n, f".. py:data:: {n}\n   :value: {value}\n\n   {prose(comment)}") for n in names]
+    return "\n\n".join(text for name, text in made if name[0] != "_")
 
 
 class Rst(SphinxDirective):
@@ -71,26 +73,24 @@ class LinkNames(SphinxTransform):
     def apply(self, **kwargs):
         from kdnb._modidx import d
         page, here = self.env.docname, self.env.ref_context.get("py:module", "")
-        own = {full: (m, full.removeprefix(f"{m}.")) for m, symbols in d["syms"].items() for full in symbols}
-        times = Counter(short for _, short in own.values())
-        known = {short: full for full, (m, short) in own.items() if times[short] == 1 or m == here}
-        known |= {full.removeprefix("kdnb."): full for full in own}
+        short = {full: (m, full.removeprefix(f"{m}.")) for m, symbols in d["syms"].items() for full in symbols}
+        times = Counter(name for _, name in short.values())
+        known = {full.removeprefix("kdnb."): full for full in short}
+        known |= {name: full for full, (m, name) in short.items() if times[name] == 1 or m == here}
         pages = {Path(p).name: p for p in self.env.found_docs if p != page and re.match(r"(.*/)?\d\d[_-]", p)}
         for node in list(self.document.findall(nodes.literal)):
             text = re.sub(r"\(.*\)$|\.ipynb$", "", node.astext())
-            if isinstance(node.parent, (nodes.reference, addnodes.pending_xref, nodes.title)): continue
+            if isinstance(node.parent, (nodes.reference, pending_xref, nodes.title)): continue
             if text in known: about = dict(refdomain="py", reftype="obj", reftarget=known[text])
             elif text in pages: about = dict(refdomain="std", reftype="doc", refexplicit=True, reftarget=f"/{pages[text]}")
             else: continue
-            link = addnodes.pending_xref("", refdoc=page, refwarn=False, **about)
+            link = pending_xref("", refdoc=page, refwarn=False, **about)
             node.replace_self(link); link += node
 
 
 # Pages
 
-def cell(kind, source, tags=(), prompt="", outputs=()):
-    meta = dict(tags=tags, mystnb=dict(code_prompt_show=prompt, code_prompt_hide=prompt)) if prompt else dict(tags=tags)
-    return dict(cell_type=kind, metadata=meta, source=source, **(dict(outputs=outputs, execution_count=None) if kind == "code" else {}))
+def markdown(text): return dict(cell_type="markdown", metadata={}, source=text)
 
 
 def read_page(app, docname, source):
@@ -103,16 +103,16 @@ def read_page(app, docname, source):
     for c in book["cells"]:
         text = "".join(c["source"])
         if c["cell_type"] == "markdown":
-            made.append(cell("markdown", relinked(text)))
-            if module and len(made) == 1: made.append(cell("markdown", f"```{{py:module}} kdnb.{module}\n```"))
+            made.append(markdown(relinked(text)))
+            if module and len(made) == 1: made.append(markdown(f"```{{py:module}} kdnb.{module}\n```"))
         elif c["cell_type"] == "code" and not (results and "committed(" in text): made += read_code(text, c["outputs"], module, results)
         named = [n for n in re.findall(r"\"([\w-]+)\"", text) if n not in shown] if results and "report." in text else []
-        made += [cell("markdown", part) for part in study_parts(results, named)]
+        made += map(markdown, study_parts(results, named))
         shown |= set(named)
     rest = sorted({p.stem for r in results for p in r.iterdir()} - shown)
-    if rest: made += [cell("markdown", part) for part in ("## Further tables and figures", *study_parts(results, rest))]
-    if any('<div class="board">' in c["source"] for c in made): made.append(cell("markdown", board_script()))
-    if docname == "index": made.append(cell("markdown", sidebar(app.env.found_docs)))
+    if rest: made += map(markdown, ("## Further tables and figures", *study_parts(results, rest)))
+    if any('class="board"' in c["source"] for c in made): made.append(markdown(board_script()))
+    if docname == "index": made.append(markdown(sidebar(app.env.found_docs)))
     source[0] = json.dumps(book | dict(cells=[c | dict(id=f"c{i}") for i, c in enumerate(made)]))
 
 
@@ -121,24 +121,22 @@ def read_code(text, outputs, module, fold):
     asks = dict(re.findall(r"^#\|\s*([\w-]+):?\s*(.*)$", text, re.M))
     code = re.sub(r"^#\|.*\n?", "", text, flags=re.M).strip()
     if "hide" in asks or "default_exp" in asks or not code: return []
-    outputs = [o for o in outputs if o.get("name") != "stderr" and "application/vnd.jupyter.widget-view+json" not in o.get("data", {})]
-    for o in outputs:  # headings in an output are not the page's
+    for o in outputs:
         if said := o.get("data", {}).get("text/markdown"): o["data"]["text/markdown"] = relinked(flat("".join(said)))
     exported = any(key.startswith("export") for key in asks)
     entry = entries(code, module) if exported and module else ""
     test = module and not outputs and re.search(r"^\s*(assert |test_\w+\()", code, re.M)
     prompt = "code" if entry or fold else "more code" if exported else "test" if test else ""
     tags = ["remove-input"] if asks.get("echo") == "false" else ["hide-input"] if prompt else []
-    return [cell("markdown", f"````{{rst}}\n{entry}\n````")] * bool(entry) + [cell("code", code, tags, prompt, outputs)]
+    meta = dict(tags=tags, mystnb=dict(code_prompt_show=prompt, code_prompt_hide=prompt) if prompt else {})
+    shown = dict(cell_type="code", metadata=meta, source=code, outputs=outputs, execution_count=None)
+    return [markdown(f"````{{rst}}\n{entry}\n````")] * bool(entry) + [shown]
 
 
-def relinked(markdown):
+def relinked(text):
     "Links to committed results lead to their study's page."
-    markdown = re.sub(r"\]\([./]+/figures/\w+/\w+/([\w-]+)(/[\w-]+\.md)?/?\)", r"](/experiments/\1.ipynb)", markdown)
-    return markdown.replace("](../CONTRIBUTING.md)", "](/contributing.md)")
-
-
-def flat(markdown): return re.sub(r"^#+ +(.+)$", r"**\1**", markdown, flags=re.M)
+    text = re.sub(r"\]\([./]+/figures/\w+/\w+/([\w-]+)(/[\w-]+\.md)?/?\)", r"](/experiments/\1.ipynb)", text)
+    return text.replace("](../CONTRIBUTING.md)", "](/contributing.md)")
 
 
 # A study's committed tables and figures, a tab for each data set
@@ -151,9 +149,7 @@ def study_parts(results, names):
         yield from [f"`````{{tab-set}}\n{items}\n`````"] if len(tabs) > 1 else tabs.values()
 
 
-def caption(file):
-    "What `figures/captions.yml` has for a figure."
-    return yaml.safe_load((ROOT/"figures"/"captions.yml").read_text(encoding="utf-8")).get(file.parent.name, {}).get(file.stem, file.stem)
+def caption(file): return CAPTIONS.get(file.parent.name, {}).get(file.stem, file.stem)
 
 
 def figure(file):
@@ -161,22 +157,24 @@ def figure(file):
 
 
 def table(file):
-    "A committed table or page of text; a long table can be sorted and filtered."
+    "A committed table or page of text, and a link to its rows."
     if not file.exists(): return ""
-    text = re.sub(r"(?:^\|.*\n?)+", lambda m: (board(m[0]) if m[0].count("\n") > LONG else m[0]) + "\n", flat(file.read_text(encoding="utf-8")), flags=re.M)
+    grid = lambda m: (board(m[0]) if m[0].count("\n") > LONG else m[0]) + "\n"
     csv = file.with_suffix(".csv")
-    return text + (f"\n\n{{download}}`{csv.name} <../../{csv.relative_to(ROOT)}>`\n" if csv.exists() else "")
+    rows = f"\n\n{{download}}`{csv.name} <../../{csv.relative_to(ROOT)}>`\n" if csv.exists() else ""
+    return re.sub(r"(?:^\|.*\n?)+", grid, flat(file.read_text(encoding="utf-8")), flags=re.M) + rows
 
 
 def board(text):
-    "A Markdown table by itables."
+    "A Markdown table by itables: it can be sorted and filtered."
     import itables, pandas as pd
     rows = [[html.escape(v.strip()) for v in line.strip().strip("|").split(" |")] for line in text.strip().splitlines()]
     frame = pd.DataFrame(rows[2:], columns=rows[0])
     for name in frame:  # numbers sort as numbers, the rest as text
         number = pd.to_numeric(frame[name].str.replace(",", ""), errors="coerce")
         if number.notna().all(): frame[name] = number
-    made = itables.to_html_datatable(frame, connected=False, showIndex=False, paging=False, scrollY="36rem", scrollX=True, scrollCollapse=True, maxBytes=0, allow_html=True, classes="display compact")
+    looks = dict(showIndex=False, paging=False, scrollY="36rem", scrollX=True, scrollCollapse=True, classes="display compact")
+    made = itables.to_html_datatable(frame, connected=False, maxBytes=0, allow_html=True, **looks)
     return f"\n```{{raw}} html\n<div class=\"board\">{made}</div>\n```\n"
 
 
@@ -188,8 +186,9 @@ def board_script():
 
 def gallery():
     "Every committed figure, a card each."
-    card = lambda p: (f":::{{grid-item-card}}\n:img-top: ../{p.relative_to(ROOT)}\n:link: experiments/{p.parent.name}\n:link-type: doc\n\n"
-                      f"{caption(p)} ({p.parts[-3]})\n:::")
+    def card(p):
+        link = f":img-top: ../{p.relative_to(ROOT)}\n:link: experiments/{p.parent.name}\n:link-type: doc"
+        return f":::{{grid-item-card}}\n{link}\n\n{caption(p)} ({p.parts[-3]})\n:::"
     figures = {s: sorted(ROOT.glob(f"figures/*/*/{s}/*.svg"), key=embedded_first) for s in STUDIES}
     return "".join(f"\n\n## {s}\n\n::::{{grid}} 1 2 2 2\n:gutter: 3\n\n" + "\n".join(map(card, files)) + "\n::::" for s, files in figures.items() if files)
 
@@ -211,4 +210,4 @@ def setup(app):
     app.connect("autodoc-process-docstring", add_comments)
     app.add_directive("rst", Rst)
     app.add_transform(LinkNames)
-    return dict(version="3", env_version=4, parallel_read_safe=True, parallel_write_safe=True)
+    return dict(version="5", env_version=5, parallel_read_safe=True, parallel_write_safe=True)
