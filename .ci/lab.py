@@ -2,7 +2,7 @@
 """JupyterLab runs a notebook of each kind: open it in headless Chromium, Run All Cells, save, and judge the file that was saved.
 
 Works on a copy of nbs/, with settings and runs of its own, so nothing outside a temporary folder changes.
-Where playwright or Chromium is missing it says so and ends well. Other notebooks: .ci/lab.py nbs/09_certification.ipynb ...
+Where playwright or Chromium is missing it says so and ends well. Other notebooks: .ci/lab.py nbs/11_certification.ipynb ...
 """
 import os, re, secrets, shutil, socket, subprocess, sys, tempfile, time, urllib.request
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("nbs/04_smoothing.ipynb", "nbs/experiments/train.ipynb", "nbs/tutorials/02-play.ipynb")  # library, experiment, tutorial
+KINDS = ("nbs/06_smoothing.ipynb", "nbs/experiments/train.ipynb", "nbs/tutorials/02-play.ipynb")  # library, experiment, tutorial
 MINUTES = 15  # for one notebook
 
 
@@ -20,7 +20,7 @@ def chromium():
 
 
 def start_lab(work, port, token):
-    "JupyterLab on a copy of the notebooks, with nobody's settings but its own."
+    "JupyterLab on a copy of the notebooks, with settings of its own."
     settings = {"@jupyterlab/apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
                 "@jupyterlab/notebook-extension/tracker": '{"windowingMode": "none"}'}
     for name, text in settings.items():
