@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Target', 'as_target', 'survivors', 'evaluate', 'attack_rows', 'strong_attack', 'image_gradient', 'has_gradient',
            'Suite', 'evaluate_model', 'set_apart', 'images_of', 'crafted', 'transfer', 'transfer_table', 'mimicry',
-           'step_curve', 'attack_strength', 'fgsm_curve', 'fgsm_rows', 'zero_gradients', 'triptychs']
+           'step_curve', 'attack_strength', 'fgsm_rows', 'zero_gradients', 'triptychs']
 
 # %% ../nbs/14_evaluation.ipynb #ievalua
 import itertools, time
@@ -238,7 +238,7 @@ def images_of(
     "The images with these ids."
     place = {id: k for k, id in enumerate(images.ids.tolist())}; missing = [id for id in ids if id not in place]
     if missing:
-        raise KdnbError(f"{len(missing)} images, e.g. id {missing[0]}, are not in this data set. Use models of the same data.")
+        raise KdnbError(f"{len(missing)} images, e.g. id {missing[0]}, are not in this data set. Use models of the same.")
     return images.subset([place[id] for id in ids])
 
 
@@ -354,20 +354,13 @@ def _victim(model, x) -> nn.Module:
     return freeze(model, probe=x)
 
 
-def fgsm_curve(
-    model: nn.Module, # without noise; left as it was
-    images: Images, # N images with labels, on the model's device
-    radii, # linf radii in pixel units of [0,1]: .05, 8/255; 0 is the clean image
-    losses: tuple = ("ce", "margin"), # what the gradient is taken of
-    batch_size: int = 500, # images at a time
-    label: str = "FGSM", # for the progress bar
-) -> dict: # (loss, eps) -> bool [N], on the CPU: which images are right
-    "FGSM at many radii, for one gradient a loss and image."
+def _fgsm_curve(model, images, radii, losses=("ce", "margin"), batch_size=500) -> dict:
+    "FGSM at many radii, for one gradient a loss and image: (loss, eps) -> bool [N], on the CPU."
     for loss in losses: one_of(loss, LOSSES, "loss")
     if any(not 0 <= eps <= 1 for eps in radii):
         raise KdnbError(f"radii {list(radii)}: pixels lie in [0,1], and so must the radii. Write 8/255, not 8.")
     victim, found = _victim(model, images.floats(slice(0, 2))), {(loss, eps): [] for loss in losses for eps in radii}
-    with progress(len(losses)*len(images), label) as bar:
+    with progress(len(losses)*len(images), "FGSM") as bar:
         for (x, y, _), loss in itertools.product(images.batches(batch_size), losses):
             sign = input_gradient(victim, x, y, loss=loss)[0].sign()
             for eps in radii: found[loss, eps].append(correct(victim, _step_to(x, sign, eps), y).cpu())
@@ -385,7 +378,7 @@ def fgsm_rows(
 ) -> pd.DataFrame: # rows (kdnb.rows) and eps; attacks: clean, fgsm, fgsm-margin, pgd-ce, pgd-margin
     "FGSM over all radii and PGD at one, on both losses, image by image."
     parts, ids = [], images.ids.cpu()
-    for (loss, r), v in fgsm_curve(model, images, radii).items():
+    for (loss, r), v in _fgsm_curve(model, images, radii).items():
         parts.append(answer_rows(ids, {"votes": {"fgsm" if loss == "ce" else f"fgsm-{loss}": v}}, eps=float(r)))
     x, y, victim = images.floats(), images.labels, Target(model)
     for loss in ("ce", "margin"):
@@ -410,11 +403,10 @@ def triptychs(
     x: torch.Tensor, # a few images [N,C,H,W] in [0,1]
     y: torch.Tensor, # labels [N]
     eps: float, # linf radius in pixel units, >= 0
-    loss: str = "ce", # "ce" or "margin"
 ) -> dict: # on the CPU: x, sign (-1, 0, 1), x_adv [N,C,H,W]; predicted, p (its probability), predicted_adv, p_adv [N]
     "FGSM in pictures: image, sign of the gradient, adversarial image, and what the model says."
     victim = _victim(model, x[:2])
-    sign = input_gradient(victim, x, y, loss=one_of(loss, LOSSES, "loss"))[0].sign()
+    sign = input_gradient(victim, x, y)[0].sign()
     x_adv = _step_to(x, sign, eps)
     with torch.no_grad():
         (p, predicted), (p_adv, predicted_adv) = (victim(v).float().softmax(1).max(1) for v in (x, x_adv))

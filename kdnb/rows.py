@@ -76,7 +76,8 @@ def growing_rows(
     else: path.write_text(",".join(columns) + "\n")
     with open(path, "a", encoding="utf-8", newline="\n") as file:
         def text(v): # a bool as 0 or 1, a float with all its digits
-            return int(v) if isinstance(v, (bool, np.bool_)) else repr(float(v)) if isinstance(v, (float, np.floating)) else v
+            if isinstance(v, (float, np.floating)): return repr(float(v))
+            return int(v) if isinstance(v, (bool, np.bool_)) else v
         def add(*values): print(*map(text, values), sep=",", file=file, flush=True)
         yield read(path), add
 
@@ -87,9 +88,10 @@ def by_attack(
 ) -> pd.DataFrame: # index image_id, ascending; one bool column for each attack, in the rows' order
     "Which images were right under which attack."
     some = rows[rows.rule == rule]
-    if some.empty: raise KdnbError(f"no answers by the rule {rule!r}, only by {', '.join(rows.rule.unique()) or 'none'}.")
+    if some.empty:
+        raise KdnbError(f"no answers by the rule {rule!r}, only by {', '.join(rows.rule.unique()) or 'none'}.")
     if some.duplicated(["image_id", "attack"]).any():
-        raise KdnbError("an image has several answers under one attack. Choose rows of one model, one seed, one eps first.")
+        raise KdnbError("an image has several answers under one attack. Choose rows of one model and one eps first.")
     table = some.pivot(index="image_id", columns="attack", values="right")[list(some.attack.unique())]
     if table.isna().any(axis=None):
         raise KdnbError("the attacks were tried on different images. Choose rows of attacks on the same images first.")
@@ -111,9 +113,9 @@ def paired(
 
 
 def stacked(
-    answers: dict, # name -> list of answers, one for each seed: a column of `by_attack`
+    answers: dict, # name -> list of columns of `by_attack`, one for each seed
     strict: bool = True, # refuse images that some lack
-) -> dict: # name -> bool [seeds, n], paired by image; what `kdnb.statistics` compares
+) -> dict: # name -> bool [seeds, n], for `kdnb.statistics`
     "Several models, several seeds, as arrays over the same images."
     columns = iter(paired(*(c for some in answers.values() for c in some), strict=strict))
     return {name: np.stack([next(columns).to_numpy() for _ in some]) for name, some in answers.items()}
