@@ -641,8 +641,8 @@ def _checked_certificates(rows) -> pd.DataFrame: # with panel
     rising = over.accuracy.diff() > 5e-4  # tables are rounded
     if rising.any():
         at = rows.loc[rising.index[rising][0]]
-        raise KdnbError(f"{at.series!r}, seed {at.seed}, proves more at radius {at.radius:g} than at a smaller one. "
-                        "Give the share of all images that are right and certified to at least that radius.")
+        raise KdnbError(f"{at.series!r}, seed {at.seed}, proves more at radius {at.radius:g} than at a smaller one: that "
+                        "cannot be. Give the share of all images that are right and certified to at least that radius.")
     return rows
 
 
