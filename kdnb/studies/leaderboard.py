@@ -228,5 +228,5 @@ def tell_board(
     more = f"{', '.join(counts[:-1])}{' and ' * (len(counts) > 1)}{counts[-1]}"
     return (f"The smoothed teacher keeps {kept(SMOOTHED)} of the images under every attack, with "
             f"{first.passes[SMOOTHED]} passes an image. The most robust student that answers in one pass, {best}, "
-            f"keeps {kept(best)}{untaught}{arrow}. More than the teacher keep {more} (paired intervals over the images, "
-            f"95 % for all {tests} together{alone}).")
+            f"keeps {kept(best)}{untaught}{arrow}. More than the teacher keep {more} (paired intervals over the "
+            f"images, 95 % for all {tests} together{alone}).")

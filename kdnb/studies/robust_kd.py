@@ -97,11 +97,10 @@ def robust_networks(
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #7ae98d4a
 def _check(settings): # of the profile
-    parts = dict(teacher=settings["teacher"], smoothed=settings["smoothed"]["teacher"], student=settings["student"])
-    what = ("n_train", "n_valid", "n_test", "split_seed")
-    images = {k: tuple(p.get(key) for key in what) for k, p in parts.items()}
-    if len(set(images.values())) > 1:
-        raise KdnbError("robust-kd compares students on the same images, but the profile gives different "
+    parts, what = (settings, settings["smoothed"]), ("n_train", "n_valid", "n_test", "split_seed")
+    images = {tuple(p.get(k) for k in what) for p in [settings["student"], *(part["teacher"] for part in parts)]}
+    if len(images) > 1:
+        raise KdnbError("robust-kd compares networks on the same images, but teachers and students have different "
                         f"{', '.join(what)}: {images}. Make them equal.")
     methods = settings.get("methods", ROBUST)
     for m in methods:
@@ -142,11 +141,10 @@ def plan_study(
 # %% ../../nbs/studies/03_robust_kd.ipynb #7c03903a
 def answer_cost(
     run: Run, # a finished training
-) -> int: # multiply-adds of one image, one draw
-    "What one answer of a run's network costs."
+) -> int: # multiply-adds
+    "What one answer of a network costs, one image, one draw."
     from kdnb.core import multiply_adds
-    net = model_of(run)
-    return multiply_adds(net, tuple(net.spec["shape"]))
+    return multiply_adds(net := model_of(run), tuple(net.spec["shape"]))
 
 
 def training_costs(
