@@ -4,22 +4,22 @@
 
 # %% auto #0
 __all__ = ['START', 'PROFILES', 'STUDIES', 'GRACE', 'Plan', 'Call', 'group_steps', 'known_studies', 'load_profile',
-           'settings_for', 'data_place', 'plan_studies', 'clock', 'doing', 'Board', 'write_plan', 'planned_calls',
-           'visible_gpus', 'default_jobs', 'drive', 'publish', 'check_data', 'plain_table', 'summary', 'reproduce']
+           'settings_for', 'data_place', 'plan_studies', 'clock', 'doing', 'Board', 'planned_calls', 'visible_gpus',
+           'default_jobs', 'drive', 'publish', 'check_data', 'plain_table', 'reproduce']
 
-# %% ../../nbs/lab/04_plan.ipynb #0df2550d
-import contextlib, importlib, itertools, json, math, os, re, shutil, sys, tempfile, textwrap, threading, time
+# %% ../../nbs/lab/04_plan.ipynb #239ff726
+import contextlib, importlib, json, math, os, re, shutil, subprocess, sys, textwrap, threading, time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
-from ..basics import KdnbError, OutOfTime, atomic_path, nearest, save_json, short_hash
+from ..basics import KdnbError, OutOfTime, nearest, save_json, short_hash
 from .execute import Driver, Stopped, other_drivers
 from .parameters import check_parameters, data_name, experiments, home, notebooks, parameters
 from .runs import check_writable, cores, each_run, find_run, mentioned, pictures_of, show_path
 
-# %% ../../nbs/lab/04_plan.ipynb #c2348629
+# %% ../../nbs/lab/04_plan.ipynb #5d9f8540
 @dataclass
 class _Step:
     "One run of a plan, and the call that makes it alone."
@@ -38,9 +38,9 @@ class _Step:
 class Plan:
     "The runs that a study needs."
     def __init__(self,
-        profile: str, # smoke, default, full or paper
+        profile: str, # one of `PROFILES`
         data: str, # a data set
-        seeds: int, # seeds of the students, 1 or more
+        seeds: int, # of the students
         out: str, # tables and figures go to <out>/<study>
         runs: str, # folder of the runs
     ):
@@ -50,7 +50,7 @@ class Plan:
     def call(self,
         name: str, # a notebook
         label: str = "", # a few words for the progress display
-        cost: float = 10., # about how many seconds it takes on an ordinary core
+        cost: float = 10., # about how many seconds it takes on one core
         **params, # its parameters; runs, data and root are filled in
     ) -> list: # ids of the runs, in order
         "Plan a call. A run that was planned before is not planned twice."
@@ -69,15 +69,14 @@ class Plan:
     def report(self,
         name: str, # the report notebook: the study's name
         made: dict, # role -> run ids, however nested
-        cost: float = 20., # about how many seconds it takes
+        cost: float = 20., # as for `call`
         **params, # further parameters
     ) -> str: # its run id
         "Plan the report: a run too, whose files are the tables and figures."
         self.reports[name] = self.call(name, f"tables and figures of {name}", cost, made=made, **params)[0]
         return self.reports[name]
 
-    def missing(self) -> list: # of the steps whose run is absent, damaged or stale
-        return [step for step in self.steps.values() if step.run.why]
+    def missing(self) -> list: return [s for s in self.steps.values() if s.run.why]  # absent, damaged or stale
 
 # %% ../../nbs/lab/04_plan.ipynb #744bdad5
 START = 8. # seconds that a call takes to begin: what costs less than this is not spread over several
@@ -286,12 +285,8 @@ class Board:
             self.stream.write("".join(f"{line}\n" for line in lines))
         self.stream.flush()
 
-# %% ../../nbs/lab/04_plan.ipynb #7ab9d477
-def write_plan(
-    calls: list, # of Call
-    runs: Path, # folder of the runs
-) -> Path:
-    "Leave the calls where the Snakefile and the jobs find them."
+# %% ../../nbs/lab/04_plan.ipynb #79308041
+def _write_plan(calls: list, runs: Path) -> Path: # leave the calls where the Snakefile and the jobs find them
     for call in calls:
         save_json(runs/"logs"/f"{call.key}.json", dict(notebook=call.notebook, params=call.params, ids=call.ids))
         for end in (".progress", ".runs"): (runs/"logs"/f"{call.key}{end}").unlink(missing_ok=True)
@@ -301,18 +296,19 @@ def write_plan(
 
 
 def planned_calls(
-    config: dict, # Snakemake's config: plan (a file of `write_plan`), or studies (words), profile, data, seeds, out, jobs
+    config: dict, # Snakemake's: plan (a file), or studies (words), profile, data, seeds, out, jobs
 ) -> list: # of Call
     "The calls for the Snakefile."
     os.environ.setdefault("KDNB_PYTHON", sys.executable)
     if not config.get("plan"):
-        plan = plan_studies(str(config.get("studies", "")).split(), *(config.get(k) for k in ("profile", "data", "seeds", "out")), Path.cwd())
-        config["plan"] = write_plan(group_steps(plan.missing(), int(config.get("jobs", 2))), plan.runs)
+        how = {k: config[k] for k in ("profile", "data", "seeds", "out") if k in config}
+        plan = plan_studies(str(config.get("studies", "")).split(), **how, runs=Path.cwd())
+        config["plan"] = _write_plan(group_steps(plan.missing(), int(config.get("jobs", 2))), plan.runs)
     return [Call(**call) for call in json.loads(Path(config["plan"]).read_text())]
 
 
 def visible_gpus() -> list: # of their names for CUDA_VISIBLE_DEVICES
-    "The GPUs that jobs may use: those that `KDNB_GPUS` names, or that torch finds. (torch is asked only where a driver is installed.)"
+    "The GPUs for jobs: those that `KDNB_GPUS` names, or that torch finds (it is asked only where there is a driver)."
     if "KDNB_GPUS" in os.environ: return [d for d in os.environ["KDNB_GPUS"].split(",") if d]
     if not shutil.which("nvidia-smi") and not shutil.which("rocm-smi"): return []
     import torch
@@ -320,11 +316,9 @@ def visible_gpus() -> list: # of their names for CUDA_VISIBLE_DEVICES
     return (named.split(",") if named else [str(i) for i in range(999)])[:torch.cuda.device_count()]
 
 
-def default_jobs() -> int:
-    "As many as there are GPUs, or else cores."
-    return len(visible_gpus()) or cores()
+def default_jobs() -> int: return len(visible_gpus()) or cores()
 
-# %% ../../nbs/lab/04_plan.ipynb #2c019b5e
+# %% ../../nbs/lab/04_plan.ipynb #c716cde1
 def _handler(board: Board, logs: Path):
     "A log handler for Snakemake that tells the board when jobs begin and end."
     from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -346,13 +340,14 @@ def _handler(board: Board, logs: Path):
             except (OSError, ValueError): state = {}
             (logs/f"{key}.progress").unlink(missing_ok=True)
             if state.get("late"): return ""
-            more = [str(v) for v in (getattr(record, "msg", ""), *(getattr(record, "aux", None) or {}).values()) if v]
-            return state.get("error") or " ".join(" ".join([*more, f"its process ended early, perhaps for want of memory. See {logs/key}.out"]).split())
+            more = " ".join(str(v) for v in (record.msg, *(getattr(record, "aux", None) or {}).values()) if v)
+            early = f"{more} its process ended early, perhaps for want of memory. See {logs/key}.out"
+            return state.get("error") or " ".join(early.split())
     return Handler
 
 
 def _snakemake(plan: Path, runs: Path, jobs: int, board: Board, keep_going: bool, slurm: dict, begun: dict):
-    "Let Snakemake make every output of a written plan; `begun` gets its workflow. Raises where something is left."
+    "Let Snakemake make every output of a written plan; `begun` gets its workflow."
     import snakemake, snakemake.api as api, snakemake.settings.types as to
     from snakemake.exceptions import LockException
     from snakemake.scheduling.greedy import SchedulerSettings as Greedy
@@ -367,8 +362,8 @@ def _snakemake(plan: Path, runs: Path, jobs: int, board: Board, keep_going: bool
     how = dict(execution_settings=execution, scheduling_settings=to.SchedulingSettings(scheduler="greedy"), scheduler_settings=Greedy())
     if slurm:
         settings = ExecutorPluginRegistry().get_plugin("slurm").settings_cls
-        accounts = shutil.which("sacct") and not os.system("sacct -n -X >/dev/null 2>&1")
-        how |= dict(executor="slurm", executor_settings=settings(init_seconds_before_status_checks=10, status_command="sacct" if accounts else "squeue"))
+        status = "sacct" if shutil.which("sacct") and not os.system("sacct -n -X >/dev/null 2>&1") else "squeue"
+        how |= dict(executor="slurm", executor_settings=settings(init_seconds_before_status_checks=10, status_command=status))
     for attempt in (1, 2):
         with api.SnakemakeApi(to.OutputSettings(log_handler_settings=dict(kdnb=LogHandlerSettingsBase()))) as engine:
             with _environment(XDG_CACHE_HOME=str(runs/".snakemake"/"cache")):
@@ -379,10 +374,12 @@ def _snakemake(plan: Path, runs: Path, jobs: int, board: Board, keep_going: bool
             try: return dag.execute_workflow(**how)
             except LockException:
                 others = other_drivers(runs)
-                if others or attempt == 2: raise KdnbError(f"another kdnb command is at work in {runs} ({', '.join(others) or 'Snakemake'}). Wait until it ends, or stop it first.") from None
+                if others or attempt == 2:
+                    raise KdnbError(f"another kdnb command is at work in {runs} ({', '.join(others) or 'Snakemake'}). "
+                                    "Wait until it ends, or stop it first.") from None
                 dag.unlock()
 
-# %% ../../nbs/lab/04_plan.ipynb #c0117761
+# %% ../../nbs/lab/04_plan.ipynb #7ad698ef
 GRACE = 60. # seconds between the deadline and the end of those that cannot save themselves
 
 
@@ -392,8 +389,8 @@ def _end_jobs(begun: dict):
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
             if "kdnb.lab.execute" in child.cmdline(): child.kill()
-    scheduler = getattr(begun.get("workflow"), "scheduler", None)
-    if scheduler and not begun["workflow"].local_exec: scheduler._executor.cancel()
+    executor = getattr(getattr(begun.get("workflow"), "scheduler", None), "_executor", None)
+    if hasattr(executor, "run_uuid"): subprocess.run(["scancel", "--name", executor.run_uuid], capture_output=True)
 
 
 @contextlib.contextmanager
@@ -410,7 +407,7 @@ def drive(
     runs: Path, # folder of the runs
     jobs: int, # how many calls at a time
     data: str = "", # the data set that the command was given
-    stream=None, # where to show progress; None: standard output
+    stream=None, # for the progress; None: standard output
     deadline: float = math.inf, # when to save and stop, in seconds since 1970
     keep_going: bool = False, # does an error end its own call alone? Then the caller looks at the board
     slurm: dict = None, # what each job asks SLURM for; None: jobs run here
@@ -419,7 +416,7 @@ def drive(
     board, begun, raised = Board(calls, jobs, runs/"logs", stream), {}, []
     env = dict(KDNB_DATA=data, KDNB_GPUS=",".join(visible_gpus()), PYTHONSAFEPATH="1", PYTHONWARNINGS="ignore", KDNB_PYTHON=sys.executable)
     def work():
-        try: _snakemake(write_plan(calls, runs), runs, jobs, board, keep_going, slurm, begun)
+        try: _snakemake(_write_plan(calls, runs), runs, jobs, board, keep_going, slurm, begun)
         except BaseException as e: raised.append(e)
     with Driver(runs, deadline) as driver, _environment(**env):
         thread = threading.Thread(target=work, daemon=True); thread.start()
@@ -431,7 +428,7 @@ def drive(
                 if scheduler := getattr(begun.get("workflow"), "scheduler", None): scheduler.exit_gracefully()
                 if time.time() > driver.deadline + GRACE: board.late = True; break
         finally:
-            if thread.is_alive(): _end_jobs(begun); thread.join(30)
+            if thread.is_alive(): _end_jobs(begun); thread.join(10)
             board.show()
     error = next((e for e in raised if isinstance(e, KdnbError)), None)
     if error: raise error
@@ -471,11 +468,9 @@ def publish(
     finally: shutil.rmtree(aside, ignore_errors=True)
     return True
 
-# %% ../../nbs/lab/04_plan.ipynb #158625ee
-def check_data(
-    params: list, # parameters of calls
-):
-    "Refuse before anything runs: data that is not there."
+# %% ../../nbs/lab/04_plan.ipynb #951a76d4
+def check_data(params: list):
+    "Refuse calls with these parameters if their data is not there."
     wanted = {json.dumps([p["data"], p.get("root", "data"), p.get("download", False), pictures_of(p)]) for p in params if p.get("data")}
     for data, root, download, how in map(json.loads, sorted(wanted)):
         if data == "fashion_mnist_mini": continue
@@ -490,10 +485,7 @@ def _check(plan: Plan): # refuse before anything runs: folders that cannot be wr
     check_data(params if any(p.get("data") for p in params) else [dict(data=plan.data, root=str(home()/"data"))] * bool(params))
 
 
-def plain_table(
-    markdown: str, # a caption and a table
-    width: int = 110, # of the caption's lines
-) -> str:
+def plain_table(markdown: str, width: int = 110) -> str:
     "Markdown as text for a terminal: tables as they are, prose folded, marks of emphasis left out."
     lines = []
     for line in markdown.strip().splitlines():
@@ -501,13 +493,8 @@ def plain_table(
     return "\n".join(lines)
 
 
-def summary(
-    plan: Plan,
-    study: str, # one of the plan's reports
-    full: Path = None, # folder of the committed results; None: figures/full/<data>/<study> of the clone
-) -> str:
-    "The tables of a report as text, beside the committed ones, and where everything lies."
-    folder, full = plan.out/study, full or home()/"figures"/"full"/data_name(plan.data)/study
+def _summary(plan: Plan, study: str) -> str: # the tables of a report as text, beside the committed ones, and where they lie
+    folder, full = plan.out/study, home()/"figures"/"full"/data_name(plan.data)/study
     lines = []
     for path in sorted(folder.glob("table*.md"), key=lambda p: p.stem):
         lines += [plain_table(path.read_text(encoding="utf-8")), ""]
@@ -523,34 +510,32 @@ def summary(
 
 
 def reproduce(
-    studies=(), # names, or "all"; none: the first study
-    profile: str = "default", # one of `PROFILES`
-    data: str = None, # a data set; None: the profile's
-    out: str = None, # tables and figures; None: out/<profile>/<data> of the clone
-    jobs: int = None, # calls at a time; None: the number of cores, or of GPUs
-    seeds: int = None, # None: the profile's
-    runs: str = None, # folder of the runs; None: runs/<profile>/<data> of the clone
-    stream=None, # where to show progress; None: standard output
-    time_budget: float = None, # minutes after which everything saves its state and ends with `OutOfTime`; None: no end
+    studies=(), profile: str = "default", data: str = None, out: str = None, # as for `plan_studies`
+    jobs: int = None, # calls at a time; None: the number of GPUs, or else of cores
+    seeds: int = None, runs: str = None, # as for `plan_studies`
+    stream=None, # for the progress; None: standard output
+    time_budget: float = math.inf, # minutes after which everything saves its state and ends with `OutOfTime`
 ) -> Plan:
     "Make the tables and figures of studies, doing only what is missing."
-    stream, begun, deadline = stream or sys.stdout, time.monotonic(), time.time() + 60 * (math.inf if time_budget is None else time_budget)
-    if time_budget is not None and not time_budget > 0: raise KdnbError(f"--time-budget {time_budget:g} is not possible. Give minutes, more than 0.")
+    stream, begun, deadline = stream or sys.stdout, time.monotonic(), time.time() + 60 * time_budget
+    if not time_budget > 0: raise KdnbError(f"--time-budget {time_budget:g} is not possible. Give minutes, more than 0.")
     if jobs is not None and jobs < 1: raise KdnbError(f"--jobs {jobs} is not possible. Give 1 or more.")
     plan = plan_studies(studies, profile, data, seeds, out, runs)
     _check(plan)
     jobs, n, last = jobs or default_jobs(), len(plan.steps), None
     while missing := plan.missing():
-        if (ids := [s.id for s in missing]) == last: raise KdnbError(f"run {ids[0]} was made and yet is not there. Look into {plan.runs/'logs'}.")
+        if (ids := [s.id for s in missing]) == last: raise KdnbError(f"run {ids[0]} was made, and yet {missing[0].run.why}.")
         calls, last = group_steps(missing, jobs), ids
-        print(f"{', '.join(plan.reports)} · profile {profile} · {data_name(plan.data)} · {len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)} · "
-              f"{len(calls)} steps to do ({len(missing)} of {n} runs), {jobs} at a time", file=stream, flush=True)
+        seeds = f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}"
+        print(f"{', '.join(plan.reports)} · profile {profile} · {data_name(plan.data)} · {seeds} · {len(calls)} steps to do "
+              f"({len(missing)} of {n} runs), {jobs} at a time", file=stream, flush=True)
         drive(calls, plan.runs, jobs, plan.data, stream, deadline)
     changed = [publish(find_run(str(plan.runs), id), plan.out/study) for study, id in plan.reports.items()]
-    words = (f"done in {clock(time.monotonic() - begun)}" if last else "nothing to do but to copy the report" if any(changed) else
-            f"nothing to do: all {n} runs and the report are there")
+    there = "nothing to do but to copy the report" if any(changed) else f"nothing to do: all {n} runs and the report are there"
+    words = f"done in {clock(time.monotonic() - begun)}" if last else there
     if not last: print(f"{words}.", file=stream)
-    for study in plan.reports: print(f"\n{summary(plan, study)}", file=stream)
+    for study in plan.reports: print(f"\n{_summary(plan, study)}", file=stream)
     logs = [show_path(log) for study in plan.reports for log in (plan.runs/"logs").glob(f"{study}-*.ipynb")]
-    print(f"\n{words}. Runs and executed notebooks: {show_path(plan.runs)}{'; the report as a notebook: ' * bool(logs)}{', '.join(logs)}", file=stream, flush=True)
+    more = f"; the report as a notebook: {', '.join(logs)}" if logs else ""
+    print(f"\n{words}. Runs and executed notebooks: {show_path(plan.runs)}{more}", file=stream, flush=True)
     return plan
