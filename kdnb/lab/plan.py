@@ -379,7 +379,7 @@ def _snakemake(plan: Path, runs: Path, jobs: int, board: Board, keep_going: bool
                                     "Wait until it ends, or stop it first.") from None
                 dag.unlock()
 
-# %% ../../nbs/lab/04_plan.ipynb #7ad698ef
+# %% ../../nbs/lab/04_plan.ipynb #f1d1ca64
 GRACE = 60. # seconds between the deadline and the end of those that cannot save themselves
 
 
@@ -413,22 +413,23 @@ def drive(
     slurm: dict = None, # what each job asks SLURM for; None: jobs run here
 ) -> Board:
     "Carry calls out, showing how far they are. The first error stops them, in one line; what is finished stays."
-    board, begun, raised = Board(calls, jobs, runs/"logs", stream), {}, []
+    board, begun, raised, over = Board(calls, jobs, runs/"logs", stream), {}, [], threading.Event()
     env = dict(KDNB_DATA=data, KDNB_GPUS=",".join(visible_gpus()), PYTHONSAFEPATH="1", PYTHONWARNINGS="ignore", KDNB_PYTHON=sys.executable)
     def work():
         try: _snakemake(_write_plan(calls, runs), runs, jobs, board, keep_going, slurm, begun)
         except BaseException as e: raised.append(e)
+        finally: over.set()
     with Driver(runs, deadline) as driver, _environment(**env):
-        thread = threading.Thread(target=work, daemon=True); thread.start()
+        threading.Thread(target=work, daemon=True).start()
         try:
-            while thread.is_alive():
-                thread.join(.3); board.show()
+            while not over.wait(.3):
+                board.show()
                 if time.time() < driver.deadline and not (board.failed and not keep_going): continue
                 if not driver.number and driver.deadline > time.time(): driver.deadline = time.time(); driver._write()  # after an error
                 if scheduler := getattr(begun.get("workflow"), "scheduler", None): scheduler.exit_gracefully()
                 if time.time() > driver.deadline + GRACE: board.late = True; break
         finally:
-            if thread.is_alive(): _end_jobs(begun); thread.join(10)
+            if not over.is_set(): _end_jobs(begun); over.wait(10)
             board.show()
     error = next((e for e in raised if isinstance(e, KdnbError)), None)
     if error: raise error
