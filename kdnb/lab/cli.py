@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['ABOUT', 'REPRODUCE', 'RUN', 'SWEEP', 'EVALUATE', 'EXPORT', 'DOCTOR', 'make_parser', 'describe', 'list_all', 'run_one',
-           'evaluate_one', 'main']
+           'evaluation_settings', 'evaluate_one', 'main']
 
-# %% ../../nbs/lab/08_cli.ipynb #fd979b8f
+# %% ../../nbs/lab/08_cli.ipynb #f77239eb
 import os, sys
-if __name__ == "__main__" and sys.path[0] == os.getcwd(): del sys.path[0]  # no module comes from the folder that one stands in
+# no module comes from the folder that one stands in
+if __name__ == "__main__" and sys.path[0] == os.getcwd(): del sys.path[0]
 import argparse, contextlib, json, math, re, shutil, signal, tempfile, textwrap, threading, time
 from pathlib import Path
 
@@ -79,7 +80,7 @@ Look at what kdnb needs: a line for each thing, which is ok, missing (only some 
 arrow. Exit code 1 where something that every call needs is broken.
 """
 
-# %% ../../nbs/lab/08_cli.ipynb #c0fde1d5
+# %% ../../nbs/lab/08_cli.ipynb #12bb7a59
 def _profiles() -> str: # a line each
     lines = []
     for name in (n for n in PROFILES if (experiments()/"profiles"/f"{n}.yaml").exists()):
@@ -105,29 +106,39 @@ def make_parser() -> argparse.ArgumentParser:
     one = command("reproduce", "make the tables and figures of a study", REPRODUCE.format(profiles=_profiles()), "kdnb reproduce",
                   "kdnb reproduce --profile full --seeds 3 --out figures/full/fashion_mnist_mini",
                   "kdnb reproduce --profile paper --time-budget 230", "kdnb reproduce smoothed-kd --data path/to/pictures --jobs 4")
-    one.add_argument("studies", nargs="*", metavar="STUDY", help=f"one or more of: {', '.join(studies)}; all (default: {[*studies, ''][0]})")
+    one.add_argument("studies", nargs="*", metavar="STUDY",
+                     help=f"one or more of: {', '.join(studies)}; all (default: {[*studies, ''][0]})")
     one.add_argument("--profile", default="default", help=f"{', '.join(PROFILES)} (default: default)")
     one.add_argument("--data", help=f"{_DATA} (default: the profile's)")
     one.add_argument("--out", help="folder for tables and figures (default: out/<profile>/<data>)")
-    one.add_argument("--jobs", type=int, help="steps at a time, one thread each (default: the number of GPUs, or else of cores)")
-    one.add_argument("--seeds", type=int, help="seeds of the students; more seeds later keep what is there (default: the profile's, 1)")
-    one.add_argument("--time-budget", type=float, default=math.inf, metavar="MIN", help="minutes after which everything is saved, with exit code 75")
+    one.add_argument("--jobs", type=int,
+                     help="steps at a time, one thread each (default: the number of GPUs, or else of cores)")
+    one.add_argument("--seeds", type=int,
+                     help="seeds of the students; more seeds later keep what is there (default: the profile's, 1)")
+    one.add_argument("--time-budget", type=float, default=math.inf, metavar="MIN",
+                     help="minutes after which everything is saved, with exit code 75")
 
     name, value = dict(metavar="NOTEBOOK", help="an experiment notebook (kdnb list shows them), or the path of your own"), ("NAME", "VALUE")
     run = command("run", "run one experiment notebook", RUN, "kdnb run train -p epochs 2 -p noise pni", "kdnb run train -p seeds 0,1,2 -p runs my-runs")
     run.add_argument("notebook", **name)
-    run.add_argument("-p", dest="given", nargs=2, action="append", default=[], metavar=value, help="a parameter and its value; repeat it for more")
+    run.add_argument("-p", dest="given", nargs=2, action="append", default=[], metavar=value,
+                     help="a parameter and its value; repeat it for more")
 
     grid = command("sweep", "run one notebook over a grid of parameters, here or on a cluster", SWEEP,
                    "kdnb sweep train -p lr 0.05 0.1 -p seed 0 1 2 --jobs 2", "kdnb sweep my/tune.ipynb -p width 16 64 -p depth 2 3 --x depth",
                    "kdnb sweep train -p lr 0.05 0.1 --executor slurm --resources slurm_partition=gpu runtime=120 gres=gpu:1")
     grid.add_argument("notebook", **name)
-    grid.add_argument("-p", dest="given", nargs="+", action="append", default=[], metavar=value, help="a parameter and its values; repeat it for more")
-    grid.add_argument("--metric", help="what the picture shows, a column of sweep.csv (default: valid_adv_acc, else valid_acc, else the first)")
-    grid.add_argument("--x", metavar="NAME", help="the parameter from left to right (default: the first that is swept and no seed)")
-    grid.add_argument("--jobs", type=int, help="points at a time (default: the number of GPUs, or else of cores; all on a cluster)")
+    grid.add_argument("-p", dest="given", nargs="+", action="append", default=[], metavar=value,
+                      help="a parameter and its values; repeat it for more")
+    grid.add_argument("--metric",
+                      help="what the picture shows, a column of sweep.csv (default: valid_adv_acc, else valid_acc, else the first)")
+    grid.add_argument("--x", metavar="NAME",
+                      help="the parameter from left to right (default: the first that is swept and no seed)")
+    grid.add_argument("--jobs", type=int,
+                      help="points at a time (default: the number of GPUs, or else of cores; all on a cluster)")
     grid.add_argument("--out", help="folder for the table and the picture")
-    grid.add_argument("--executor", default="local", help="local, or slurm: each point a job of a cluster (default: local)")
+    grid.add_argument("--executor", default="local",
+                      help="local, or slurm: each point a job of a cluster (default: local)")
     grid.add_argument("--resources", nargs="+", default=[], metavar="NAME=VALUE",
                       help="what each job asks SLURM for: slurm_partition, slurm_account, runtime (minutes), mem_mb (default: 4000), gres, ...")
 
@@ -138,17 +149,21 @@ def make_parser() -> argparse.ArgumentParser:
     look.add_argument("--data", required=True, help=_DATA)
     look.add_argument("--eps", required=True, help="radius in linf, of pixels in [0, 1]: 8/255 or 0.0314")
     look.add_argument("--n", default="200", help="test images, balanced (default: 200)")
-    look.add_argument("--sigma", default="0", help="std of Gaussian noise under which the model answers by vote (default: 0)")
+    look.add_argument("--sigma", default="0",
+                      help="std of Gaussian noise under which the model answers by vote (default: 0)")
     look.add_argument("--draws", default="100", help="draws in the vote of a random model (default: 100)")
     look.add_argument("--out", help="folder for the report (default: evaluation/<model>)")
-    look.add_argument("-p", dest="given", nargs=2, action="append", default=[], metavar=value, help="another parameter of the notebook attack (kdnb list attack)")
+    look.add_argument("-p", dest="given", nargs=2, action="append", default=[], metavar=value,
+                      help="another parameter of the notebook attack (kdnb list attack)")
 
     take = command("export", "a student as one file that runs without kdnb", EXPORT, "kdnb export runs/full/fashion_mnist_mini/train/0123456789ab --to onnx",
                    "kdnb export my_nets.py:student --to torch --shape 3 32 32 --out student.pt2")
     take.add_argument("checkpoint", metavar="CHECKPOINT", help=_MODEL)
     take.add_argument("--to", required=True, metavar="FORMAT", help="onnx or torch")
-    take.add_argument("--out", metavar="FILE", help="the file, ending in .onnx or .pt2 (default: exported/<checkpoint>.onnx or .pt2)")
-    take.add_argument("--shape", nargs=3, type=int, metavar=("C", "H", "W"), help="size of an image, for a network of your own; a checkpoint knows it")
+    take.add_argument("--out", metavar="FILE",
+                      help="the file, ending in .onnx or .pt2 (default: exported/<checkpoint>.onnx or .pt2)")
+    take.add_argument("--shape", nargs=3, type=int, metavar=("C", "H", "W"),
+                      help="size of an image, for a network of your own; a checkpoint knows it")
 
     command("doctor", "is everything here that kdnb needs?", DOCTOR)
     names = command("list", "list studies, notebooks and their parameters", "List the studies, the profiles, the notebooks, and each notebook's parameters.", "kdnb list", "kdnb list train")
@@ -178,7 +193,7 @@ def list_all() -> str:
              "notebooks (kdnb run NOTEBOOK -p name value): parameter, type, default, meaning [allowed]", ""]
     return "\n".join(parts) + "\n" + "\n\n".join(map(describe, notebooks()))
 
-# %% ../../nbs/lab/08_cli.ipynb #b8ebb0d2
+# %% ../../nbs/lab/08_cli.ipynb #dc5d5850
 @contextlib.contextmanager
 def _watching(file: Path, label: str):
     "Show a notebook's progress file while the block runs: at once on a terminal, elsewhere a line every half minute."
@@ -186,7 +201,8 @@ def _watching(file: Path, label: str):
     def look():
         while not over.wait(.5 if stream.isatty() else 30):
             line = f"{clock(time.monotonic() - begun)} {doing(file, label)}"
-            stream.write(f"\r\x1b[K{line[:shutil.get_terminal_size().columns - 1]}" if stream.isatty() else f"{line}\n"); stream.flush()
+            stream.write(f"\r\x1b[K{line[:shutil.get_terminal_size().columns - 1]}" if stream.isatty() else f"{line}\n")
+            stream.flush()
         if stream.isatty(): stream.write("\r\x1b[K"); stream.flush()
     thread = threading.Thread(target=look, daemon=True); thread.start()
     try: yield
@@ -218,22 +234,25 @@ def run_one(name: str, pairs: list):
     if words := _last_text(log): print(words)
     for folder in map(Path, folders): print(f"{folder.parent.name}/{folder.name}: {show_path(folder)}")
     print(f"done in {clock(time.monotonic() - begun)}. The executed notebook: {show_path(log)}")
-    if len(known) > len(given) and name not in own_notebooks(): print(f"What was not given kept its default, tiny as in a test: kdnb list {name} shows it.")
+    if len(known) > len(given) and name not in own_notebooks():
+        print(f"What was not given kept its default, tiny as in a test: kdnb list {name} shows it.")
 
-# %% ../../nbs/lab/08_cli.ipynb #a33e2d6c
+# %% ../../nbs/lab/08_cli.ipynb #571d9499
 def _checkpoint(model: str) -> str: # a run's folder stands for its network
     file = Path(model)/"model.safetensors"
     return str(file) if file.is_file() else model
 
 
-def _attack(args) -> dict: # parameters of the notebook `attack`; -p overrules
+def evaluation_settings(args) -> dict:
+    "The parameters of the notebook `attack` for a command line of `kdnb evaluate`."
     known, given = parameters("attack"), dict(args.given)
     for key in given:
         if key in ("models", "runs", "variants"):
             where = "name" if key == "models" else "file, <run>/model.safetensors,"
             raise KdnbError(f"-p {key} is not possible here: kdnb evaluate looks at one model, in a folder of its own. Give the model's {where} in place of MODEL.")
         if key not in known: raise KdnbError(nearest(key, known, "parameter of attack:"))
-    if ID.fullmatch(args.model): raise KdnbError(f"{args.model} is a run. Give its folder, <folder of the runs>/{args.model}.")
+    if ID.fullmatch(args.model):
+        raise KdnbError(f"{args.model} is a run. Give its folder, <folder of the runs>/{args.model}.")
     typed = {k: parse_value(known[k], v) for k, v in dict(eps=args.eps, n=args.n, sigma=args.sigma, draws=args.draws).items()}
     few = min(typed["n"], 50)
     thorough = dict(pgd_step=typed["eps"] / 4, strong_steps=100, strong_restarts=2, strong_draws=16, queries=500, query_draws=32,
@@ -254,7 +273,7 @@ _FILES = {"report.md", *(f"{name}.{end}" for name, ends in _TABLES.items() for e
 
 def evaluate_one(args):
     "`kdnb evaluate`: attack, report, say what was found and where it is."
-    settings, begun = _attack(args), time.monotonic()
+    settings, begun = evaluation_settings(args), time.monotonic()
     out = (Path(args.out) if args.out else _report_folder(args.model)).absolute()
     check_writable(out, "the out folder")
     with tempfile.TemporaryDirectory() as runs:
@@ -276,15 +295,18 @@ def evaluate_one(args):
 def _keep_trace(error: Exception, logs: Path, out: Path) -> Exception: # of a failed evaluation: the line, with a place that stays
     text = str(error)
     for log in logs.glob("*.ipynb"):
-        if str(log) in text: out.mkdir(parents=True, exist_ok=True); text = text.replace(str(log), str(shutil.copy(log, out/"failed.ipynb")))
+        if str(log) in text:
+            out.mkdir(parents=True, exist_ok=True)
+            text = text.replace(str(log), str(shutil.copy(log, out/"failed.ipynb")))
     return KdnbError(" ".join(text.split()))
 
-# %% ../../nbs/lab/08_cli.ipynb #103b92d6
+# %% ../../nbs/lab/08_cli.ipynb #7e31f328
 @contextlib.contextmanager
 def _heed_signals():
     "Inside, Ctrl-C, SIGTERM and a closed terminal raise `Stopped`. (A `Driver` heeds them in its own way.)"
     def stop(number, frame): raise Stopped(number)
-    heeded = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup is respected
+    # nohup is respected
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
     before = {n: signal.signal(n, stop) for n in heeded} if threading.current_thread() is threading.main_thread() else {}
     try: yield
     finally:
@@ -299,7 +321,8 @@ def _do(args) -> int: # what the command line says; an exit code, or None for 0
     elif args.command == "export":
         from kdnb.lab.export import export_checkpoint
         print(export_checkpoint(args.checkpoint, args.to, args.out, args.shape))
-    elif args.command == "reproduce": reproduce(args.studies, args.profile, args.data, args.out, args.jobs, args.seeds, time_budget=args.time_budget)
+    elif args.command == "reproduce":
+        reproduce(args.studies, args.profile, args.data, args.out, args.jobs, args.seeds, time_budget=args.time_budget)
     elif args.command == "sweep":
         from kdnb.lab.sweep import sweep
         sweep(args.notebook, args.given, args.metric, args.x, args.jobs, args.out, args.executor, args.resources)

@@ -13,7 +13,7 @@ from ..basics import KdnbError, OutOfTime, atomic_path, load_json, save_json, ti
 from .parameters import check_parameters, experiments, home, notebook, own_notebooks
 from .runs import check_writable, find_run, runs_root
 
-# %% ../../nbs/lab/03_execute.ipynb #cbfd063e
+# %% ../../nbs/lab/03_execute.ipynb #edb21b89
 _ENV = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")} | dict(
     PYTHONSAFEPATH="", PYTHONWARNINGS="ignore", PYDEVD_DISABLE_FILE_VALIDATION="1")
 
@@ -34,12 +34,8 @@ def _kernel(output: Path, env: dict, ignore_cwd: bool):
     return OwnKernel
 
 
-def error_line(
-    name: str, # a notebook
-    error: Exception, # what papermill raised
-    log: Path, # the executed notebook
-) -> str:
-    "What went wrong in a kernel, in one line."
+def error_line(name: str, error: Exception, log: Path) -> str:
+    "What papermill raised for a notebook, in one line."
     kind, text = getattr(error, "ename", type(error).__name__), str(getattr(error, "evalue", error)).strip()
     if kind in ("KdnbError", "OutOfTime"): return text
     if kind == "DeadKernelError":
@@ -47,18 +43,20 @@ def error_line(
                 f"start again. The notebook so far: {log}")
     return f"notebook {name} stopped with {kind}: {(text.splitlines() or [''])[0]}. The executed notebook, with the trace: {log}"
 
-# %% ../../nbs/lab/03_execute.ipynb #0d347cdd
+# %% ../../nbs/lab/03_execute.ipynb #4cdc687c
 def _papermill(name: str, params: dict, log: Path, env: dict):
     "papermill, without its warnings and traces."
     import logging, warnings
-    sys.modules.setdefault("rfc3987_syntax", None)  # else jsonschema builds a grammar of URLs: twice the time of all the rest
+    # else jsonschema builds a grammar of URLs: twice the time of all the rest
+    sys.modules.setdefault("rfc3987_syntax", None)
     import papermill
     own = name in own_notebooks()
     for logger in ("papermill", "traitlets", "asyncio"): logging.getLogger(logger).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            plain = lambda path: str(path).replace("{", "{{").replace("}", "}}")  # papermill fills in what stands in braces
+            # papermill fills in what stands in braces
+            plain = lambda path: str(path).replace("{", "{{").replace("}", "}}")
             papermill.execute_notebook(plain(notebook(name)), plain(log), params, progress_bar=False, kernel_name="python3",
                                        language="python", cwd=notebook(name).parent if own else home(),
                                        kernel_manager_class=_kernel(log.with_suffix(".out"), env, not own))
@@ -96,17 +94,14 @@ def run_notebook(
         return list(dict.fromkeys(made.read_text().splitlines())) if made.exists() else []
     finally: made.unlink(missing_ok=True)
 
-# %% ../../nbs/lab/03_execute.ipynb #7dcd6d38
+# %% ../../nbs/lab/03_execute.ipynb #f38ea89f
 class Stopped(BaseException):
     "A signal asked this command to end."
 
 
 class Driver:
     "The note of a command that drives runs; inside `with` it exists, and signals are heeded."
-    def __init__(self,
-        runs: Path, # folder of the runs
-        deadline: float = math.inf, # when everything shall save and end, in seconds since 1970
-    ):
+    def __init__(self, runs: Path, deadline: float = math.inf): # in seconds since 1970
         import psutil
         self.file, self.deadline, self.number = Path(runs)/"logs"/f"driver-{os.getpid()}", deadline, None
         self.who = f"{os.getpid()} {psutil.Process().create_time()} {platform.node()}"
@@ -124,7 +119,8 @@ class Driver:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.earlier = os.environ.get("KDNB_STOP"); self._write(); os.environ["KDNB_STOP"] = str(self.file)
         main = threading.current_thread() is threading.main_thread()
-        heeded = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup
+        # nohup
+        heeded = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
         self.before = {n: signal.signal(n, self.stop) for n in heeded} if main else {}
         return self
 
@@ -134,10 +130,8 @@ class Driver:
         if self.earlier: os.environ["KDNB_STOP"] = self.earlier
 
 
-def other_drivers(
-    runs: Path, # folder of the runs
-) -> list: # of words that name them
-    "The commands at work in a folder of runs, without this one. Notes of commands that are gone are swept away."
+def other_drivers(runs: Path) -> list: # of words that name them
+    "The other commands at work in a folder of runs. Notes of commands that are gone are swept away."
     import psutil
     alive = []
     for note in sorted((Path(runs)/"logs").glob("driver-*")):
@@ -150,31 +144,29 @@ def other_drivers(
         note.unlink(missing_ok=True)
     return alive
 
-# %% ../../nbs/lab/03_execute.ipynb #0f267160
+# %% ../../nbs/lab/03_execute.ipynb #7531268d
 def _follow(parent: int):
     "End this process soon after its parent has; the kernel does likewise."
     while os.getppid() == parent: time.sleep(.3)
     os._exit(1)
 
 
-def take_gpus(
-    n: int, # how many
-    folder: Path, # where the locks are
-) -> list: # locks, to be kept while the process lives
-    "Reserve GPUs of those that `KDNB_GPUS` names, and let this process see only them."
+def take_gpus(n: int, folder: Path) -> list: # locks, to be kept while the process lives
+    "Reserve n GPUs of those that `KDNB_GPUS` names, by locks in a folder, and let this process see only them."
     from filelock import FileLock, Timeout
     devices, taken = [d for d in os.environ.get("KDNB_GPUS", "").split(",") if d], {}
     while len(taken) < min(n, len(devices)):
         for device in devices:
             with contextlib.suppress(Timeout):
-                if device not in taken and len(taken) < n: taken[device] = FileLock(folder/f".gpu-{device}.lock").acquire(timeout=0)
+                if device in taken or len(taken) == n: continue
+                taken[device] = FileLock(folder/f".gpu-{device}.lock").acquire(timeout=0)
         if len(taken) < min(n, len(devices)): time.sleep(.2)
     if devices: os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(sorted(taken))
     return list(taken.values())
 
 
 def run_call(
-    file: str, # JSON: notebook, params, ids; beside it go the executed notebook (.ipynb), the progress and the outcome (.progress)
+    file: str, # JSON: notebook, params, ids; beside it go the executed notebook and the outcome (.progress)
 ) -> int: # exit code
     "Execute one call of a plan, or one point of a sweep (without ids), which leaves a record (.runs)."
     file = Path(file).resolve(); call, state = load_json(file), file.with_suffix(".progress")
@@ -196,9 +188,10 @@ def run_call(
         kind = "" if type(e).__name__ == "KdnbError" else f"{type(e).__name__}: "
         save_json(state, dict(error=" ".join(f"{kind}{e}".split()))); return 2
 
-# %% ../../nbs/lab/03_execute.ipynb #3c99669e
+# %% ../../nbs/lab/03_execute.ipynb #9d7470b2
 #| eval: false
 if __name__ == "__main__":
     threading.Thread(target=_follow, args=(int(os.environ["KDNB_PARENT"]),), daemon=True).start()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(number, lambda *_: None)  # the driver's note counts
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)  # the driver's note counts
     sys.exit(run_call(sys.argv[1]))

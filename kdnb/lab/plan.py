@@ -379,7 +379,7 @@ def _snakemake(plan: Path, runs: Path, jobs: int, board: Board, keep_going: bool
                                     "Wait until it ends, or stop it first.") from None
                 dag.unlock()
 
-# %% ../../nbs/lab/04_plan.ipynb #f1d1ca64
+# %% ../../nbs/lab/04_plan.ipynb #5e3286c4
 GRACE = 60. # seconds between the deadline and the end of those that cannot save themselves
 
 
@@ -425,7 +425,8 @@ def drive(
             while not over.wait(.3):
                 board.show()
                 if time.time() < driver.deadline and not (board.failed and not keep_going): continue
-                if not driver.number and driver.deadline > time.time(): driver.deadline = time.time(); driver._write()  # after an error
+                # after an error
+                if not driver.number and driver.deadline > time.time(): driver.deadline = time.time(); driver._write()
                 if scheduler := getattr(begun.get("workflow"), "scheduler", None): scheduler.exit_gracefully()
                 if time.time() > driver.deadline + GRACE: board.late = True; break
         finally:
@@ -434,7 +435,8 @@ def drive(
     error = next((e for e in raised if isinstance(e, KdnbError)), None)
     if error: raise error
     if driver.number: raise Stopped(driver.number)
-    if board.failed and not keep_going: key, reason = next(iter(board.failed.items())); raise KdnbError(f"{board.calls[key].label}: {reason}")
+    if board.failed and not keep_going:
+        key, reason = next(iter(board.failed.items())); raise KdnbError(f"{board.calls[key].label}: {reason}")
     n, done = len(calls), len(board.took)
     if board.late or time.time() >= deadline and done < n:
         left = f", about {clock(board.left())} is left" if board.rate() else ""
@@ -469,7 +471,7 @@ def publish(
     finally: shutil.rmtree(aside, ignore_errors=True)
     return True
 
-# %% ../../nbs/lab/04_plan.ipynb #951a76d4
+# %% ../../nbs/lab/04_plan.ipynb #1069c0ee
 def check_data(params: list):
     "Refuse calls with these parameters if their data is not there."
     wanted = {json.dumps([p["data"], p.get("root", "data"), p.get("download", False), pictures_of(p)]) for p in params if p.get("data")}
@@ -519,13 +521,15 @@ def reproduce(
 ) -> Plan:
     "Make the tables and figures of studies, doing only what is missing."
     stream, begun, deadline = stream or sys.stdout, time.monotonic(), time.time() + 60 * time_budget
-    if not time_budget > 0: raise KdnbError(f"--time-budget {time_budget:g} is not possible. Give minutes, more than 0.")
+    if not time_budget > 0:
+        raise KdnbError(f"--time-budget {time_budget:g} is not possible. Give minutes, more than 0.")
     if jobs is not None and jobs < 1: raise KdnbError(f"--jobs {jobs} is not possible. Give 1 or more.")
     plan = plan_studies(studies, profile, data, seeds, out, runs)
     _check(plan)
     jobs, n, last = jobs or default_jobs(), len(plan.steps), None
     while missing := plan.missing():
-        if (ids := [s.id for s in missing]) == last: raise KdnbError(f"run {ids[0]} was made, and yet {missing[0].run.why}.")
+        if (ids := [s.id for s in missing]) == last:
+            raise KdnbError(f"run {ids[0]} was made, and yet {missing[0].run.why}.")
         calls, last = group_steps(missing, jobs), ids
         seeds = f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}"
         print(f"{', '.join(plan.reports)} · profile {profile} · {data_name(plan.data)} · {seeds} · {len(calls)} steps to do "
