@@ -45,7 +45,7 @@ def read_grid(
 def swept(grid: dict) -> list: # the parameters with several values
     return [key for key, values in grid.items() if len(values) > 1]
 
-# %% ../../nbs/lab/05_sweep.ipynb #00785652
+# %% ../../nbs/lab/05_sweep.ipynb #24dc2e49
 @dataclass
 class Point:
     "A point of the grid."
@@ -80,13 +80,15 @@ def plan_points(
     each = next((p for p in known.values() if p.each), None)
     places = dict(root=str(home()/"data")) if "root" in known and name not in own_notebooks() else {}
     for values in (dict(zip(grid, combination)) for combination in itertools.product(*grid.values())):
-        own = {each.name if each and k == each.single else k: [v] if each and k == each.single else v for k, v in values.items()}
+        own = {each.name if each and k == each.single else k: [v] if each and k == each.single else v for k,
+               v in values.items()}
         params = check_parameters(name, places | own)
         root = runs_root(params.get("runs", ""), params.get("data") or "fashion_mnist_mini")
         home_of_all = home_of_all or root
         key = f"{name}-{short_hash([name, {k: v for k, v in params.items() if not known[k].place}])[:10]}"
         label = ", ".join(f"{k} = {show_value(values[k])}" for k in swept(grid))
-        points.setdefault(key, Point(values, Call(name, params, None, [], label, 10., key), root, home_of_all/"logs"/f"{key}.runs"))
+        points.setdefault(key, Point(values, Call(name, params, None, [], label, 10., key), root,
+                                     home_of_all/"logs"/f"{key}.runs"))
     return list(points.values())
 
 # %% ../../nbs/lab/05_sweep.ipynb #df61bd64
@@ -198,14 +200,16 @@ def slurm_resources(
     wanted = dict(mem_mb="4000") | dict(word.split("=", 1) for word in words)
     return {k: int(v) if re.fullmatch("[0-9]+", v) else v for k, v in wanted.items()}
 
-# %% ../../nbs/lab/05_sweep.ipynb #5463052e
-def _write(points: list, grid: dict, out: Path, command: str, metric: str = None, x: str = None): # table and picture; sweep.md
+# %% ../../nbs/lab/05_sweep.ipynb #83b78fb5
+def _write(points: list, grid: dict, out: Path, command: str, metric: str = None,
+           x: str = None): # table and picture; sweep.md
     from kdnb.plots import save_figure
     from kdnb.tables import save_table, summarise
     rows, names, x = collect(points), swept(grid), choose_x(grid, x)
     save_table(rows, out, "sweep", f"`{command}`")  # even if the metric turns out to be none
     metric = choose_metric(rows, grid, metric)
-    lines = summarise(rows, [x, *(k for k in names if k not in (x, "seed"))], metric).rename(columns={"mean": metric, "n": "runs"})
+    lines = summarise(rows, [x, *(k for k in names if k not in (x, "seed"))],
+                      metric).rename(columns={"mean": metric, "n": "runs"})
     if lines.runs.max() < 2: lines = lines.drop(columns=["std", "runs"])
     picture, absent = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', metric)}-by-{x}", sum(not p.ids for p in points)
     save_figure(draw_sweep(rows, grid, metric, x), out/picture)
@@ -216,7 +220,8 @@ def _write(points: list, grid: dict, out: Path, command: str, metric: str = None
     return save_table(rows, out, "sweep", caption, lines)
 
 
-def _check(points: list, out: Path): # refuse before anything runs: folders, runs that are named and not there, missing data
+def _check(points: list,
+           out: Path): # refuse before anything runs: folders, runs that are named and not there, missing data
     root = points[0].record.parents[1]
     check_writable(root, "the runs folder"); check_writable(out, "the out folder")
     for point in points:
@@ -252,7 +257,8 @@ def sweep(
         jobs = jobs or (len(todo) if slurm else default_jobs())
         size = " × ".join(f"{k} {len(grid[k])}" for k in swept(grid))
         print(f"sweep of {name} · {size} · {len(todo)} of {n} points to do, {jobs} at a time{' on SLURM' if slurm else ''}", file=stream, flush=True)
-        board = drive([p.call for p in todo], root, jobs, grid.get("data", [""])[0], stream, keep_going=True, slurm=slurm)
+        board = drive([p.call for p in todo], root, jobs, grid.get("data", [""])[0], stream, keep_going=True,
+                      slurm=slurm)
         def reason(p): return board.failed.get(p.call.key, "it was not carried out").rstrip(".")
         failed = {p.call.label: f"{reason(p)}. Log: {show_path(p.record.with_suffix('.ipynb'))}" for p in todo if not p.ids}
     for label, reason in failed.items(): print(f"{label} failed: {reason}", file=stream)
@@ -260,7 +266,8 @@ def sweep(
     if len(failed) == n: raise KdnbError(wrong.replace("%s", f", the first: {next(iter(failed.values()))}"))
     table = _write(points, grid, out, shlex.join(words), metric, x)
     files = ", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))
-    print(f"\n{plain_table(table.read_text(encoding='utf-8').split('![')[0])}\n\n{show_path(out)}: {files}", file=stream)
+    print(f"\n{plain_table(table.read_text(encoding='utf-8').split('![')[0])}\n\n{show_path(out)}: {files}",
+          file=stream)
     if failed: raise KdnbError(wrong.replace("%s", f": {'; '.join(failed)}; the table holds the others"))
     done = f"done in {clock(time.monotonic() - begun)}" if todo else f"nothing to do: all {n} points are there"
     print(f"{done}. Runs and executed notebooks: {show_path(root)}", file=stream, flush=True)
