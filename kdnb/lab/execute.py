@@ -13,7 +13,7 @@ from ..basics import KdnbError, OutOfTime, atomic_path, load_json, save_json, ti
 from .parameters import check_parameters, experiments, home, notebook, own_notebooks
 from .runs import check_writable, find_run, runs_root
 
-# %% ../../nbs/lab/03_execute.ipynb #71362c1b
+# %% ../../nbs/lab/03_execute.ipynb #a05866f5
 _ENV = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")} | dict(
     PYTHONSAFEPATH="", PYTHONWARNINGS="ignore", PYDEVD_DISABLE_FILE_VALIDATION="1")
 
@@ -42,7 +42,8 @@ def error_line(name: str, error: Exception, log: Path) -> str:
     if kind == "DeadKernelError":
         return (f"notebook {name} stopped: its kernel died, perhaps for want of memory. Free some (fewer --jobs) and "
                 f"start again. The notebook so far: {log}")
-    return f"notebook {name} stopped with {kind}: {(text.splitlines() or [''])[0]}. The executed notebook, with the trace: {log}"
+    first = (text.splitlines() or [""])[0]
+    return f"notebook {name} stopped with {kind}: {first}. The executed notebook, with the trace: {log}"
 
 # %% ../../nbs/lab/03_execute.ipynb #ca3a41dc
 def _papermill(name: str, params: dict, log: Path, env: dict):
@@ -148,7 +149,7 @@ def other_drivers(runs: Path) -> list: # of words that name them
         note.unlink(missing_ok=True)
     return alive
 
-# %% ../../nbs/lab/03_execute.ipynb #7531268d
+# %% ../../nbs/lab/03_execute.ipynb #c6a359f6
 def _follow(parent: int):
     "End this process soon after its parent has; the kernel does likewise."
     while os.getppid() == parent: time.sleep(.3)
@@ -184,7 +185,8 @@ def run_call(
         if ids is None: save_json(file.with_suffix(".runs"), made)
         absent = [i for i in ids or () if i not in made]
         if absent or not made:
-            raise KdnbError(f"notebook {name} ended without making {absent[0] if absent else 'a run'}. Its results must go into one: "
+            lacking = absent[0] if absent else "a run"
+            raise KdnbError(f"notebook {name} ended without making {lacking}. Its results must go into one: "
                             f"kdnb list {name} shows its parameters, {file.with_suffix('.ipynb')} how it was executed.")
         state.unlink(missing_ok=True); return 0
     except OutOfTime: save_json(state, dict(late=True)); return os.EX_TEMPFAIL

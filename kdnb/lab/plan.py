@@ -19,7 +19,7 @@ from .execute import Driver, Stopped, other_drivers
 from .parameters import check_parameters, data_name, experiments, home, notebooks, parameters
 from .runs import check_writable, cores, each_run, find_run, mentioned, pictures_of, show_path
 
-# %% ../../nbs/lab/04_plan.ipynb #5d9f8540
+# %% ../../nbs/lab/04_plan.ipynb #335bf198
 @dataclass
 class _Step:
     "One run of a plan, and the call that makes it alone."
@@ -44,7 +44,8 @@ class Plan:
         out: str, # tables and figures go to <out>/<study>
         runs: str, # folder of the runs
     ):
-        self.profile, self.data, self.seeds, self.out, self.runs = profile, data, list(range(seeds)), Path(out), Path(runs)
+        self.profile, self.data, self.seeds = profile, data, list(range(seeds))
+        self.out, self.runs = Path(out), Path(runs)
         self.steps, self.reports = {}, {}  # run id -> its step; study -> run id
 
     def call(self,
@@ -135,7 +136,7 @@ def group_steps(
         call.priority = int(call.cost + max((c.priority for c in calls if call.key in c.needs), default=0))
     return calls
 
-# %% ../../nbs/lab/04_plan.ipynb #75d82dd9
+# %% ../../nbs/lab/04_plan.ipynb #4b464f76
 PROFILES = ("smoke", "default", "full", "paper")
 STUDIES = {}  # name -> function(plan, settings): studies besides those of nbs/studies
 
@@ -156,7 +157,7 @@ def load_profile(
     if name not in there: raise KdnbError(nearest(name, there, "profile"))
     try: profile = dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except (OSError, ValueError, TypeError, yaml.YAMLError) as e:
-        message = f"{path} cannot be read as YAML with names and values ({e}). Mend it, or restore it with git checkout."
+        message = f"{path} is no YAML with names and values ({e}). Mend it, or restore it with git checkout."
         raise KdnbError(" ".join(message.split())) from None
     known = ("about", "data", "seeds", *known_studies())
     for key in profile:
@@ -168,7 +169,7 @@ def settings_for(
     settings: dict, # of a study; `by_data` holds what differs for some data sets
     data: str, # a data set
 ) -> dict: # without `by_data`
-    "A study's settings for one data set: an entry of `by_data` adds to what holds for all, or (if null) takes a part away."
+    "A study's settings for one data set: an entry of `by_data` adds to what holds for all, or (null) takes it away."
     own, merged = settings.get("by_data", {}).get(data_name(data), {}), {}
     for k in {**settings, **own}:
         common, special = settings.get(k), own.get(k, settings.get(k))
@@ -215,7 +216,7 @@ def plan_studies(
         graph(plan, settings.get(name) or {})
     return plan
 
-# %% ../../nbs/lab/04_plan.ipynb #c7dd13f6
+# %% ../../nbs/lab/04_plan.ipynb #98be5210
 def clock(
     seconds: float,
 ) -> str: # m:ss or h:mm:ss
@@ -234,15 +235,17 @@ def doing(
     what, total = p.get("what") or "starting", p.get("total") or 0
     if not total: return f"{label}: {what}"
     full = int(20 * min(max(p["done"] / total, 0.), 1.))
-    return f"{label}: {'━' * full}{'─' * (20 - full)} {p['done']} of {total}, {what}{', ' + p['note'] if p.get('note') else ''}"
+    note = f", {p['note']}" if p.get("note") else ""
+    return f"{label}: {'━' * full}{'─' * (20 - full)} {p['done']} of {total}, {what}{note}"
 
 
 class Board:
-    "The progress of calls; on a terminal redrawn, elsewhere a line for each that ends, and a sign of life now and then."
+    "The progress of calls; on a terminal redrawn, elsewhere a line for each that ends, and signs of life."
     def __init__(self, calls: list, jobs: int, logs: Path, stream=None):
         self.calls, self.jobs, self.logs, self.stream = {c.key: c for c in calls}, jobs, logs, stream or sys.stdout
         self.begun = self.spoke = time.monotonic()
-        self.started, self.took, self.failed, self.late, self.news, self.drawn, self.words = {}, {}, {}, False, [], 0, ""
+        self.started, self.took, self.failed, self.news = {}, {}, {}, []
+        self.late, self.drawn, self.words = False, 0, ""
 
     def begin(self, key: str): self.started[key] = time.monotonic()
 
@@ -271,7 +274,8 @@ class Board:
 
     def head(self) -> str: # a line
         left = clock(5 * math.ceil(max(1., self.left()) / 5))
-        return f"{self.ended} of {len(self.calls)} steps done · {clock(time.monotonic() - self.begun)} so far · about {left} left"
+        so_far = clock(time.monotonic() - self.begun)
+        return f"{self.ended} of {len(self.calls)} steps done · {so_far} so far · about {left} left"
 
     def show(self, pause: float = 30.):
         "Show how things stand."
@@ -388,7 +392,7 @@ def _snakemake(plan: Path, runs: Path, jobs: int, board: Board, keep_going: bool
                                     "Wait until it ends, or stop it first.") from None
                 dag.unlock()
 
-# %% ../../nbs/lab/04_plan.ipynb #c05dc63b
+# %% ../../nbs/lab/04_plan.ipynb #37f72152
 GRACE = 60. # seconds between the deadline and the end of those that cannot save themselves
 
 
@@ -453,10 +457,11 @@ def drive(
         raise OutOfTime(f"the time is up: {done} of {n} steps are done{left}. Start the same command again to go on.")
     if done < n and not keep_going:
         words = board.words or " ".join(map(str, raised))
-        raise KdnbError(" ".join(f"the steps could not be carried out: {words.strip().rstrip('.')}. Snakemake's own log: {runs/'.snakemake'/'log'}".split()))
+        message = f"the steps could not be carried out: {words.strip().rstrip('.')}. Snakemake's own log: {runs/'.snakemake'/'log'}"
+        raise KdnbError(" ".join(message.split()))
     return board
 
-# %% ../../nbs/lab/04_plan.ipynb #acf203d2
+# %% ../../nbs/lab/04_plan.ipynb #a5363d66
 def publish(
     run, # a finished report
     out: Path, # <out>/<study>
@@ -477,11 +482,12 @@ def publish(
             (out/name).parent.mkdir(parents=True, exist_ok=True); os.replace(aside/name, out/name)
         for name in stale: (out/name).unlink()
     except OSError as e:
-        raise KdnbError(f"the out folder {out} cannot be written to ({e.strerror}). Choose a folder that you may write to.") from None
+        raise KdnbError(f"the out folder {out} cannot be written to ({e.strerror}). "
+                        "Choose a folder that you may write to.") from None
     finally: shutil.rmtree(aside, ignore_errors=True)
     return True
 
-# %% ../../nbs/lab/04_plan.ipynb #402bba93
+# %% ../../nbs/lab/04_plan.ipynb #540e7bdb
 def check_data(params: list):
     "Refuse calls with these parameters if their data is not there."
     wanted = {json.dumps([p["data"], p.get("root", "data"), p.get("download", False),
@@ -546,11 +552,13 @@ def reproduce(
             raise KdnbError(f"run {ids[0]} was made, and yet {missing[0].run.why}.")
         calls, last = group_steps(missing, jobs), ids
         seeds = f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}"
-        print(f"{', '.join(plan.reports)} · profile {profile} · {data_name(plan.data)} · {seeds} · {len(calls)} steps to do "
+        print(f"{', '.join(plan.reports)} · profile {profile} · {data_name(plan.data)} · {seeds} · "
+              f"{len(calls)} steps to do "
               f"({len(missing)} of {n} runs), {jobs} at a time", file=stream, flush=True)
         drive(calls, plan.runs, jobs, plan.data, stream, deadline)
     changed = [publish(find_run(str(plan.runs), id), plan.out/study) for study, id in plan.reports.items()]
-    there = "nothing to do but to copy the report" if any(changed) else f"nothing to do: all {n} runs and the report are there"
+    there = f"nothing to do: all {n} runs and the report are there"
+    if any(changed): there = "nothing to do but to copy the report"
     words = f"done in {clock(time.monotonic() - begun)}" if last else there
     if not last: print(f"{words}.", file=stream)
     for study in plan.reports: print(f"\n{_summary(plan, study)}", file=stream)

@@ -16,7 +16,7 @@ from .parameters import adopt, check_parameters, home, own_notebooks, parameters
 from .plan import Call, check_data, clock, data_place, default_jobs, drive, plain_table
 from .runs import check_writable, each_run, find_run, mentioned, run_id, runs_root, show_path
 
-# %% ../../nbs/lab/05_sweep.ipynb #a0307a03
+# %% ../../nbs/lab/05_sweep.ipynb #948200b1
 def read_grid(
     name: str, # a notebook
     given: list, # of [parameter, value, value, ...], as typed
@@ -35,7 +35,8 @@ def read_grid(
         if key == "runs": values = [str(runs_root(v)) for v in values]
         grid[column] = list({json.dumps(v): v for v in values}.values())
         if p.place and len(values) > 1:
-            raise KdnbError(f"parameter {key} says where something is, not what is computed: all its values name the same run. Give one.")
+            raise KdnbError(f"parameter {key} says where something is, not what is computed: "
+                            "all its values name the same run. Give one.")
     if not any(len(values) > 1 for values in grid.values()):
         raise KdnbError("no parameter has several values, so there is nothing to sweep. Give some, e.g. -p seed 0 1 2; "
                         f"for one run there is: kdnb run {name}")
@@ -185,13 +186,14 @@ def draw_sweep(
     plt.close(figure.figure)
     return figure.figure
 
-# %% ../../nbs/lab/05_sweep.ipynb #079dd861
+# %% ../../nbs/lab/05_sweep.ipynb #20909d42
 def slurm_resources(
     words=(), # NAME=VALUE, ...: what each job asks for
 ) -> dict:
     "What each job asks SLURM for, if SLURM is here."
     if not shutil.which("sbatch"):
-        raise KdnbError("--executor slurm needs SLURM's commands, and there is no sbatch here. Call kdnb on the login node of the cluster.")
+        raise KdnbError("--executor slurm needs SLURM's commands, and there is no sbatch here. "
+                        "Call kdnb on the login node of the cluster.")
     if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
         raise KdnbError("--executor slurm needs Snakemake's plugin. In the clone: pip install -e '.[slurm]'")
     for word in words:
@@ -200,7 +202,7 @@ def slurm_resources(
     wanted = dict(mem_mb="4000") | dict(word.split("=", 1) for word in words)
     return {k: int(v) if re.fullmatch("[0-9]+", v) else v for k, v in wanted.items()}
 
-# %% ../../nbs/lab/05_sweep.ipynb #83b78fb5
+# %% ../../nbs/lab/05_sweep.ipynb #aefc03d5
 def _write(points: list, grid: dict, out: Path, command: str, metric: str = None,
            x: str = None): # table and picture; sweep.md
     from kdnb.plots import save_figure
@@ -216,7 +218,8 @@ def _write(points: list, grid: dict, out: Path, command: str, metric: str = None
     gaps = f" ({absent} of {len(points)} points are missing)" if absent else ""
     over = "Mean and standard deviation over seeds. " if "std" in lines else ""
     columns = ", ".join(c for c in rows if c not in grid and c != "run")
-    caption = f"`{command}`{gaps}. {over}All numbers of every run: sweep.csv ({columns}).\n\n![{metric} by {x}]({picture}.svg)"
+    caption = (f"`{command}`{gaps}. {over}All numbers of every run: sweep.csv ({columns})."
+               f"\n\n![{metric} by {x}]({picture}.svg)")
     return save_table(rows, out, "sweep", caption, lines)
 
 
@@ -256,13 +259,16 @@ def sweep(
         slurm = slurm_resources(resources) if executor == "slurm" else None
         jobs = jobs or (len(todo) if slurm else default_jobs())
         size = " × ".join(f"{k} {len(grid[k])}" for k in swept(grid))
-        print(f"sweep of {name} · {size} · {len(todo)} of {n} points to do, {jobs} at a time{' on SLURM' if slurm else ''}", file=stream, flush=True)
+        where = " on SLURM" if slurm else ""
+        print(f"sweep of {name} · {size} · {len(todo)} of {n} points to do, {jobs} at a time{where}", file=stream, flush=True)
         board = drive([p.call for p in todo], root, jobs, grid.get("data", [""])[0], stream, keep_going=True,
                       slurm=slurm)
         def reason(p): return board.failed.get(p.call.key, "it was not carried out").rstrip(".")
-        failed = {p.call.label: f"{reason(p)}. Log: {show_path(p.record.with_suffix('.ipynb'))}" for p in todo if not p.ids}
+        def log(p): return show_path(p.record.with_suffix(".ipynb"))
+        failed = {p.call.label: f"{reason(p)}. Log: {log(p)}" for p in todo if not p.ids}
     for label, reason in failed.items(): print(f"{label} failed: {reason}", file=stream)
-    wrong = f"{len(failed)} of {n} points failed%s. Start the same command again to try {'it' if len(failed) == 1 else 'them'} once more."
+    them = "it" if len(failed) == 1 else "them"
+    wrong = f"{len(failed)} of {n} points failed%s. Start the same command again to try {them} once more."
     if len(failed) == n: raise KdnbError(wrong.replace("%s", f", the first: {next(iter(failed.values()))}"))
     table = _write(points, grid, out, shlex.join(words), metric, x)
     files = ", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))
