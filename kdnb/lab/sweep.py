@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COUNTS', 'read_grid', 'swept', 'Point', 'show_value', 'plan_points', 'metrics_of', 'collect', 'choose_metric',
-           'choose_x', 'draw_sweep', 'slurm_resources', 'write_sweep', 'sweep']
+           'choose_x', 'draw_sweep', 'slurm_resources', 'sweep']
 
 # %% ../../nbs/lab/05_sweep.ipynb #bca699b0
 import importlib.util, itertools, json, re, shlex, shutil, sys, time
@@ -16,7 +16,7 @@ from .parameters import adopt, check_parameters, home, own_notebooks, parameters
 from .plan import Call, check_data, clock, data_place, default_jobs, drive, plain_table
 from .runs import check_writable, each_run, find_run, mentioned, run_id, runs_root, show_path
 
-# %% ../../nbs/lab/05_sweep.ipynb #529e8db4
+# %% ../../nbs/lab/05_sweep.ipynb #948200b1
 def read_grid(
     name: str, # a notebook
     given: list, # of [parameter, value, value, ...], as typed
@@ -35,20 +35,18 @@ def read_grid(
         if key == "runs": values = [str(runs_root(v)) for v in values]
         grid[column] = list({json.dumps(v): v for v in values}.values())
         if p.place and len(values) > 1:
-            raise KdnbError(f"parameter {key} says where something is, not what is computed: all its values would name the same run. Give one.")
+            raise KdnbError(f"parameter {key} says where something is, not what is computed: "
+                            "all its values name the same run. Give one.")
     if not any(len(values) > 1 for values in grid.values()):
         raise KdnbError("no parameter has several values, so there is nothing to sweep. Give some, e.g. -p seed 0 1 2; "
                         f"for one run there is: kdnb run {name}")
     return grid
 
 
-def swept(
-    grid: dict, # from `read_grid`
-) -> list:
-    "The parameters with several values."
+def swept(grid: dict) -> list: # the parameters with several values
     return [key for key, values in grid.items() if len(values) > 1]
 
-# %% ../../nbs/lab/05_sweep.ipynb #8ad457cd
+# %% ../../nbs/lab/05_sweep.ipynb #24dc2e49
 @dataclass
 class Point:
     "A point of the grid."
@@ -70,8 +68,7 @@ def _whole(root: Path, id: str) -> bool: # is a run there, whole and not stale?
     except KdnbError: return False
 
 
-def show_value(value) -> str:
-    "A parameter's value for a reader."
+def show_value(value) -> str: # for a reader
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
@@ -84,46 +81,48 @@ def plan_points(
     each = next((p for p in known.values() if p.each), None)
     places = dict(root=str(home()/"data")) if "root" in known and name not in own_notebooks() else {}
     for values in (dict(zip(grid, combination)) for combination in itertools.product(*grid.values())):
-        own = {each.name if each and k == each.single else k: [v] if each and k == each.single else v for k, v in values.items()}
+        own = {each.name if each and k == each.single else k: [v] if each and k == each.single else v for k,
+               v in values.items()}
         params = check_parameters(name, places | own)
         root = runs_root(params.get("runs", ""), params.get("data") or "fashion_mnist_mini")
         home_of_all = home_of_all or root
         key = f"{name}-{short_hash([name, {k: v for k, v in params.items() if not known[k].place}])[:10]}"
         label = ", ".join(f"{k} = {show_value(values[k])}" for k in swept(grid))
-        points.setdefault(key, Point(values, Call(name, params, None, [], label, 10., key), root, home_of_all/"logs"/f"{key}.runs"))
+        points.setdefault(key, Point(values, Call(name, params, None, [], label, 10., key), root,
+                                     home_of_all/"logs"/f"{key}.runs"))
     return list(points.values())
 
-# %% ../../nbs/lab/05_sweep.ipynb #6d76dd17
-COUNTS = ("parameters", "forward", "backward", "teacher_forward", "teacher_backward", "seconds", "peak_memory_mib")  # the last columns
-_NO_RESULTS = ("experiment", "id", "params", "seed", "resumed", "versions", "revision", "hardware", "files", "code", "used", "follow", "fingerprint")
+# %% ../../nbs/lab/05_sweep.ipynb #df61bd64
+# the last columns
+COUNTS = ("parameters", "forward", "backward", "teacher_forward", "teacher_backward", "seconds", "peak_memory_mib")
+_NO_RESULTS = ("experiment", "id", "params", "seed", "resumed", "versions", "revision", "hardware", "files",
+               "code", "used", "follow", "fingerprint")
 _CLOCKWORK = ("epoch", "seconds", "lr", "chosen", "kept")  # columns of a history that are no results
 
 
 def _numbers(value, name: str = "") -> dict: # dotted name -> number, of nested entries
-    if isinstance(value, dict): return {k: v for key, inner in value.items() for k, v in _numbers(inner, f"{name}.{key}".lstrip(".")).items()}
+    if isinstance(value, dict):
+        return {k: v for key, inner in value.items() for k, v in _numbers(inner, f"{name}.{key}".lstrip(".")).items()}
     return {name: value} if isinstance(value, (int, float)) and not isinstance(value, bool) else {}
 
 
-def metrics_of(
-    run, # a finished run
-) -> dict: # metric -> number
+def metrics_of(run) -> dict: # metric -> number
     "Every number that a run left: of its history the epoch that was chosen, then metrics.json, what it cost last."
     import pandas as pd
     found = _numbers({k: v for k, v in run.metrics.items() if k not in _NO_RESULTS})
     if (file := run.folder/"history.csv").exists() and len(history := pd.read_csv(file)):
         chosen = history[history.chosen.astype(bool)] if "chosen" in history else history
         row = (chosen if len(chosen) else history).iloc[-1]
-        found = _numbers({k: v.item() if hasattr(v, "item") else v for k, v in row.items() if k not in (*_CLOCKWORK, *found)}) | found
+        more = {k: v.item() if hasattr(v, "item") else v for k, v in row.items() if k not in (*_CLOCKWORK, *found)}
+        found = _numbers(more) | found
     return {k: found[k] for k in [*(k for k in found if k not in COUNTS), *(k for k in COUNTS if k in found)]}
 
 
 def _plain(value): return value if isinstance(value, (int, float, str)) else json.dumps(value)  # for a table
 
 
-def collect(
-    points: list, # of Point
-): # DataFrame: a row for each run that is there
-    "The tidy table of a sweep."
+def collect(points: list): # -> DataFrame
+    "The tidy table of a sweep: a row for each run that is there."
     import pandas as pd
     rows, places = [], {p.name for p in parameters(points[0].call.notebook).values() if p.place}
     for point in points:
@@ -134,10 +133,9 @@ def collect(
     table = pd.DataFrame(rows).dropna(axis=1, how="all")
     return table[[c for c in table if c != "run"] + ["run"]] if len(table) else table
 
-# %% ../../nbs/lab/05_sweep.ipynb #dd20c23a
+# %% ../../nbs/lab/05_sweep.ipynb #97c2b58d
 def choose_metric(
-    rows, # from `collect`
-    grid: dict, # from `read_grid`
+    rows, grid: dict, # from `collect` and `read_grid`
     metric: str = None, # a column of results; None: the first that is worth a look
 ) -> str:
     "A metric's name, or one line that says which there are."
@@ -156,13 +154,12 @@ def choose_x(
     if x and x not in names: raise KdnbError(nearest(x, names, "--x:", "It must be a parameter with several values."))
     return x or next((name for name in names if name != "seed"), names[0])
 
-# %% ../../nbs/lab/05_sweep.ipynb #34c64030
+# %% ../../nbs/lab/05_sweep.ipynb #ad87191f
 def draw_sweep(
-    rows, # from `collect`
-    grid: dict, # from `read_grid`
+    rows, grid: dict, # from `collect` and `read_grid`
     metric: str, # a column of results, upwards
     x: str, # a swept parameter, from left to right
-):
+): # -> a figure
     "The metric over one parameter: colours for a second one, panels for further ones, seeds averaged."
     import matplotlib.pyplot as plt, seaborn as sns
     from kdnb.plots import theme
@@ -172,59 +169,62 @@ def draw_sweep(
     data, values = rows.dropna(subset=[metric]).copy(), columns[x]
     for k in [k for k in (line, *rest) if k]: data[k] = data[k].map(show_value)
     if rest: data["panel"] = data[rest].apply(lambda row: ", ".join(f"{k} = {row[k]}" for k in rest), axis=1)
-    looks = dict(hue=line, palette="flare" if line and numeric(columns[line]) and len(columns[line]) > 2 else "colorblind") if line else {}
-    if line: looks["hue_order"] = [show_value(v) for v in columns[line]]
+    looks = {}
+    if line:
+        shades = "flare" if numeric(columns[line]) and len(columns[line]) > 2 else "colorblind"
+        looks = dict(hue=line, palette=shades, hue_order=[show_value(v) for v in columns[line]])
     if rest: looks |= dict(col="panel", col_wrap=2 if data.panel.nunique() in (2, 4) else 3)
     theme(); looks |= dict(data=data, y=metric, errorbar="sd", height=2.6, aspect=1.25)
-    if numeric(values): figure = sns.relplot(kind="line", x=x, style=line, markers=["o"] * len(columns[line]) if line else None, dashes=False, **looks)
-    else: figure = sns.catplot(kind="point", x=x, order=[_plain(v) for v in values], linestyle="none", dodge=.3 if line else False, **looks)
+    if numeric(values): figure = sns.relplot(kind="line", x=x, marker="o", **looks)
+    else: figure = sns.catplot(kind="point", x=x, order=values, linestyle="none", dodge=.3 if line else False, **looks)
     figure.set_titles("{col_name}")
-    if line: sns.move_legend(figure, "lower center", bbox_to_anchor=(.45, 1.), ncols=min(5, len(columns[line])), title=line)
+    if line:
+        sns.move_legend(figure, "lower center", bbox_to_anchor=(.45, 1.), ncols=min(5, len(columns[line])), title=line)
     if numeric(values) and min(values) > 0 and max(values) >= 20*min(values): figure.set(xscale="log")
     if numeric(values) and len(values) <= 8: figure.set(xticks=values, xticklabels=[f"{v:g}" for v in values])
     if data[metric].min() >= 0: figure.set(ylim=(max(0, figure.axes.flat[0].get_ylim()[0]), None))
     plt.close(figure.figure)
     return figure.figure
 
-# %% ../../nbs/lab/05_sweep.ipynb #61db6d13
+# %% ../../nbs/lab/05_sweep.ipynb #20909d42
 def slurm_resources(
     words=(), # NAME=VALUE, ...: what each job asks for
 ) -> dict:
     "What each job asks SLURM for, if SLURM is here."
     if not shutil.which("sbatch"):
-        raise KdnbError("--executor slurm needs SLURM's commands, and there is no sbatch here. Call kdnb where there is one, e.g. on the login node of the cluster.")
+        raise KdnbError("--executor slurm needs SLURM's commands, and there is no sbatch here. "
+                        "Call kdnb on the login node of the cluster.")
     if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
         raise KdnbError("--executor slurm needs Snakemake's plugin. In the clone: pip install -e '.[slurm]'")
     for word in words:
-        if not re.fullmatch(r"\w+=.+", word): raise KdnbError(f"--resources {word!r} is not of the form NAME=VALUE, e.g. runtime=120.")
+        if not re.fullmatch(r"\w+=.+", word):
+            raise KdnbError(f"--resources {word!r} is not of the form NAME=VALUE, e.g. runtime=120.")
     wanted = dict(mem_mb="4000") | dict(word.split("=", 1) for word in words)
     return {k: int(v) if re.fullmatch("[0-9]+", v) else v for k, v in wanted.items()}
 
-# %% ../../nbs/lab/05_sweep.ipynb #9233bdce
-def write_sweep(
-    points: list, # of Point
-    grid: dict, # from `read_grid`
-    out: Path, # sweep.csv, sweep.md and <metric>-by-<x> go here
-    command: str, # that made it
-    metric: str = None, # a column of results
-    x: str = None, # a swept parameter
-): # the Markdown file
-    "The table of what is there, and the picture."
+# %% ../../nbs/lab/05_sweep.ipynb #aefc03d5
+def _write(points: list, grid: dict, out: Path, command: str, metric: str = None,
+           x: str = None): # table and picture; sweep.md
     from kdnb.plots import save_figure
     from kdnb.tables import save_table, summarise
     rows, names, x = collect(points), swept(grid), choose_x(grid, x)
     save_table(rows, out, "sweep", f"`{command}`")  # even if the metric turns out to be none
     metric = choose_metric(rows, grid, metric)
-    lines = summarise(rows, [x, *(k for k in names if k not in (x, "seed"))], metric).rename(columns={"mean": metric, "n": "runs"})
+    lines = summarise(rows, [x, *(k for k in names if k not in (x, "seed"))],
+                      metric).rename(columns={"mean": metric, "n": "runs"})
     if lines.runs.max() < 2: lines = lines.drop(columns=["std", "runs"])
     picture, absent = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', metric)}-by-{x}", sum(not p.ids for p in points)
     save_figure(draw_sweep(rows, grid, metric, x), out/picture)
-    caption = (f"`{command}`{f' ({absent} of {len(points)} points are missing)' if absent else ''}. {'Mean and standard deviation over seeds. ' if 'std' in lines else ''}"
-               f"All numbers of every run: sweep.csv ({', '.join(c for c in rows if c not in grid and c != 'run')}).\n\n![{metric} by {x}]({picture}.svg)")
+    gaps = f" ({absent} of {len(points)} points are missing)" if absent else ""
+    over = "Mean and standard deviation over seeds. " if "std" in lines else ""
+    columns = ", ".join(c for c in rows if c not in grid and c != "run")
+    caption = (f"`{command}`{gaps}. {over}All numbers of every run: sweep.csv ({columns})."
+               f"\n\n![{metric} by {x}]({picture}.svg)")
     return save_table(rows, out, "sweep", caption, lines)
 
 
-def _check(points: list, out: Path): # refuse before anything runs: folders, runs that are named and not there, missing data
+def _check(points: list,
+           out: Path): # refuse before anything runs: folders, runs that are named and not there, missing data
     root = points[0].record.parents[1]
     check_writable(root, "the runs folder"); check_writable(out, "the out folder")
     for point in points:
@@ -258,15 +258,22 @@ def sweep(
     if todo := [p for p in points if not p.ids]:
         slurm = slurm_resources(resources) if executor == "slurm" else None
         jobs = jobs or (len(todo) if slurm else default_jobs())
-        print(f"sweep of {name} · {' × '.join(f'{k} {len(grid[k])}' for k in swept(grid))} · {len(todo)} of {n} points to do, {jobs} at a time{' on SLURM' if slurm else ''}", file=stream, flush=True)
-        board = drive([p.call for p in todo], root, jobs, grid.get("data", [""])[0], stream, keep_going=True, slurm=slurm)
-        failed = {p.call.label: f"{board.failed.get(p.call.key, 'it was not carried out').rstrip('.')}. Log: {show_path(p.record.with_suffix('.ipynb'))}" for p in todo if not p.ids}
+        size = " × ".join(f"{k} {len(grid[k])}" for k in swept(grid))
+        where = " on SLURM" if slurm else ""
+        print(f"sweep of {name} · {size} · {len(todo)} of {n} points to do, {jobs} at a time{where}", file=stream, flush=True)
+        board = drive([p.call for p in todo], root, jobs, grid.get("data", [""])[0], stream, keep_going=True,
+                      slurm=slurm)
+        def reason(p): return board.failed.get(p.call.key, "it was not carried out").rstrip(".")
+        def log(p): return show_path(p.record.with_suffix(".ipynb"))
+        failed = {p.call.label: f"{reason(p)}. Log: {log(p)}" for p in todo if not p.ids}
     for label, reason in failed.items(): print(f"{label} failed: {reason}", file=stream)
-    wrong = f"{len(failed)} of {n} points failed%s. Start the same command again to try {'it' if len(failed) == 1 else 'them'} once more."
+    them = "it" if len(failed) == 1 else "them"
+    wrong = f"{len(failed)} of {n} points failed%s. Start the same command again to try {them} once more."
     if len(failed) == n: raise KdnbError(wrong.replace("%s", f", the first: {next(iter(failed.values()))}"))
-    table = write_sweep(points, grid, out, shlex.join(words), metric, x)
+    table = _write(points, grid, out, shlex.join(words), metric, x)
     files = ", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))
-    print(f"\n{plain_table(table.read_text(encoding='utf-8').split('![')[0])}\n\n{show_path(out)}: {files}", file=stream)
+    print(f"\n{plain_table(table.read_text(encoding='utf-8').split('![')[0])}\n\n{show_path(out)}: {files}",
+          file=stream)
     if failed: raise KdnbError(wrong.replace("%s", f": {'; '.join(failed)}; the table holds the others"))
     done = f"done in {clock(time.monotonic() - begun)}" if todo else f"nothing to do: all {n} points are there"
     print(f"{done}. Runs and executed notebooks: {show_path(root)}", file=stream, flush=True)

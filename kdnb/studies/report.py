@@ -142,7 +142,7 @@ def comparison(
 # %% ../../nbs/studies/00_report.ipynb #bca111b5
 class Report:
     "The tables, figures and pages of a report: shown at once, kept for the end."
-    def __init__(self): self.tables, self.figures, self.pages = {}, {}, {} # by name: (rows, caption, view); figure; text
+    def __init__(self): self.tables, self.figures, self.pages = {}, {}, {} # (rows, caption, view); figure; text
 
     def show(self,
         name: str, # of the files, without ending
