@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['error_line', 'run_notebook', 'Stopped', 'Driver', 'other_drivers', 'take_gpus', 'run_call']
 
-# %% ../../nbs/lab/03_execute.ipynb #34b45dbe
-import contextlib, json, math, os, platform, signal, subprocess, sys, threading, time
+# %% ../../nbs/lab/03_execute.ipynb #2b6c42c7
+import contextlib, math, os, platform, signal, subprocess, sys, threading, time
 from pathlib import Path
 
 from ..basics import KdnbError, OutOfTime, atomic_path, load_json, save_json, time_is_up
 from .parameters import check_parameters, experiments, home, notebook, own_notebooks
-from .runs import check_writable, find_run, runs_root
+from .runs import check_writable, runs_root
 
 # %% ../../nbs/lab/03_execute.ipynb #a05866f5
 _ENV = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")} | dict(

@@ -6,7 +6,7 @@
 __all__ = ['COUNTS', 'read_grid', 'swept', 'Point', 'show_value', 'plan_points', 'metrics_of', 'collect', 'choose_metric',
            'choose_x', 'draw_sweep', 'slurm_resources', 'sweep']
 
-# %% ../../nbs/lab/05_sweep.ipynb #bca699b0
+# %% ../../nbs/lab/05_sweep.ipynb #253b9fff
 import importlib.util, itertools, json, re, shlex, shutil, sys, time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from ..basics import KdnbError, load_json, nearest, one_of, short_hash
 from .parameters import adopt, check_parameters, home, own_notebooks, parameters, parse_value
 from .plan import Call, check_data, clock, data_place, default_jobs, drive, plain_table
-from .runs import check_writable, each_run, find_run, mentioned, run_id, runs_root, show_path
+from .runs import check_writable, each_run, find_run, mentioned, runs_root, show_path
 
 # %% ../../nbs/lab/05_sweep.ipynb #948200b1
 def read_grid(
