@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['interval', 'paired_difference', 'differences', 'best_mixture', 'at_same_clean', 'repeat_errors',
-           'repeat_errors_by_batch']
+           'repeat_errors_by_batch', 'check_ranking', 'chance_beyond']
 
 # %% ../nbs/12_statistics.ipynb #istatis
 import itertools
@@ -134,3 +134,28 @@ def repeat_errors_by_batch(
     tiny, count = 1e-8, lambda which: np.add.reduceat(which.astype(int), np.arange(0, len(which), batch_size))
     lost = np.log(count(t & ~s) + tiny) - np.log(count(t) + tiny)
     return dict(mu_S=float((count(~t & s) / (count(~t) + tiny)).mean()), log_mu_F=float(lost.mean()))
+
+# %% ../nbs/12_statistics.ipynb #rank2
+def check_ranking(
+    rows, # tidy rows of one measure: method, seed, value; higher is better
+    published: dict, # method -> the published figure, higher is better
+    value: str = "accuracy", # the column
+    scale: float = 1., # of our values, to have the published unit
+): # one row a pair that is not published as equal: better, worse (as published), published_gap, gap, std, verdict
+    "What of a published order holds up? Gaps are paired by seed; one within its std over seeds says nothing."
+    ours, found = rows.pivot(index="seed", columns="method", values=value) * scale, []
+    ranked = sorted((m for m in published if m != "teacher" and m in ours), key=lambda m: -published[m])
+    for better, worse in itertools.combinations(ranked, 2):
+        gaps, wanted = ours[better] - ours[worse], published[better] - published[worse]
+        gap, std = gaps.mean(), gaps.std()
+        verdict = "within one std" if abs(gap) <= std else "holds" if gap > 0 else "reversed"
+        if wanted > 0: found.append((better, worse, wanted, gap, std, "one seed" if len(gaps) < 2 else verdict))
+    return pd.DataFrame(found, columns=["better", "worse", "published_gap", "gap", "std", "verdict"])
+
+
+def chance_beyond(
+    seeds: int, # at least 2
+) -> float: # a probability
+    "How often the mean of normal numbers around zero exceeds their standard deviation."
+    from scipy.stats import t
+    return float(2 * t.sf(seeds**.5, seeds - 1))

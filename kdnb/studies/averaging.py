@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'BY_VOTE', 'AVERAGED', 'OTHERS', 'AVERAGING', 'group_of', 'averaging_networks', 'plan_study', 'certificates',
-           'certified_differences', 'certified_rows', 'certified_summary', 'merged_rows', 'compare_certifiers',
-           'broken_within', 'bound_note', 'last_timestep', 'tell_averaging', 'time_rows']
+           'certified_differences', 'certified_rows', 'certified_summary', 'merged_rows', 'bound_note', 'last_timestep',
+           'tell_averaging', 'time_rows']
 
 # %% ../../nbs/studies/04_averaging.ipynb #istudie
 from ..basics import KdnbError, nearest
@@ -128,11 +128,6 @@ def certificates(
     return {m: [read_rows(run.folder/"rows.csv") for run in made] for m, made in runs.items()}
 
 
-def _proven(rows, r: float): # by image id: right, and certified to at least r
-    rows = rows.set_index("image_id")
-    return rows.right & (rows.radius >= r - 1e-9)
-
-
 def certified_differences(
     tables: dict, # network -> rows of certify, one table a seed
     radii, # the targets
@@ -140,10 +135,11 @@ def certified_differences(
 ): # tidy rows: method, reference, difference, low, high, seeds, n, radius
     "Certified accuracy of every other network minus the reference's, with bootstrap intervals."
     import pandas as pd
+    from kdnb.certification import proven
     from kdnb.rows import stacked
     from kdnb.statistics import differences
-    def proven(r): return stacked({m: [_proven(t, r) for t in ts] for m, ts in tables.items()})
-    return pd.concat([differences(proven(r), reference).assign(radius=r) for r in radii], ignore_index=True)
+    def right(r): return stacked({m: [proven(t, r) for t in ts] for m, ts in tables.items()})
+    return pd.concat([differences(right(r), reference).assign(radius=r) for r in radii], ignore_index=True)
 
 
 def certified_rows(
@@ -180,37 +176,7 @@ def merged_rows(
     with tempfile.TemporaryDirectory() as folder:
         return merge([run.folder/"rows.csv" for run in runs], Path(folder)/"rows.csv")
 
-
-def compare_certifiers(
-    fixed, # rows of the certifier with a fixed number of draws
-    others: dict, # name -> (rows of a sequential one on the same images, its target radii)
-): # certifier, radii, draws (mean an image), times_fewer; lost (only the fixed one proves; at the worst radius), won; n
-    "What the sequential certifier saves and loses against a fixed number of draws."
-    import pandas as pd
-    from kdnb.rows import paired
-    draws, columns = fixed.draws.mean(), ["certifier", "radii", "draws", "times_fewer", "lost", "won", "n"]
-    rows = [("fixed", "any", draws, 1., 0, 0, len(fixed))]
-    for name, (table, radii) in others.items():
-        pairs, own = [paired(_proven(fixed, r), _proven(table, r), strict=True) for r in radii], table.draws.mean()
-        lost, won = max(int((a & ~b).sum()) for a, b in pairs), max(int((b & ~a).sum()) for a, b in pairs)
-        rows.append((name, ", ".join(f"{r:g}" for r in radii), own, draws / own, lost, won, len(table)))
-    return pd.DataFrame(rows, columns=columns)
-
 # %% ../../nbs/studies/04_averaging.ipynb #ab6b99ff
-def broken_within(
-    certified: dict, # network -> rows of certify, one table a seed
-    nearest: dict, # network -> distance of the nearest error by image id, one series a seed
-) -> tuple: # (images that an attack broke nearer than their certified radius, images with one)
-    "Compare distances with certificates, on the images that both have."
-    from kdnb.rows import paired
-    broken = images = 0
-    for rows, found in ((t, d) for m in nearest for t, d in zip(certified[m], nearest[m])):
-        found, rows = paired(found, rows.set_index("image_id"))
-        sure = rows.right & (rows.radius > 0)
-        broken, images = broken + (sure & (found < rows.radius - 1e-9)).sum(), images + sure.sum()
-    return int(broken), int(images)
-
-
 def bound_note(
     rows, # of one network: void and note (nan: it has no bound), one a seed
     averages: str = "", # "probabilities", "logits" or "vote": what it is an average of; else it is none

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['SURVIVES', 'ATTACK_NAMES', 'EVERY_NAME', 'open_runs', 'model_of_attack', 'read_csvs', 'history_rows', 'read_attacks',
-           'attack_view', 'own_teacher', 'table_of', 'in_order', 'comparison', 'Report', 'computer', 'show_seconds',
-           'show_committed']
+           'attack_view', 'own_teacher', 'comparison', 'Report', 'computer', 'show_seconds', 'show_committed']
 
 # %% ../../nbs/studies/00_report.ipynb #istudie
 from pathlib import Path
@@ -101,28 +100,6 @@ def own_teacher(
     return [order.index(teacher_of(model_of_attack(run)).id) for run in students]
 
 # %% ../../nbs/studies/00_report.ipynb #tables2
-def table_of(
-    rows, # tidy rows, one a seed
-    by: str, # the column that names a line
-    columns: dict, # title -> (column, digits, scale) for mean ± std, or a function of the rows of a line
-): # a DataFrame of text, in the rows' order
-    "One line a model, as a reader sees it."
-    import pandas as pd
-    from kdnb.tables import pm
-    def cell(c, g): return c(g) if callable(c) else pm(g[c[0]], *c[1:])
-    return pd.DataFrame([{by: name} | {title: cell(c, g) for title, c in columns.items()}
-                         for name, g in rows.groupby(by, sort=False)])
-
-
-def in_order(
-    rows, # a table
-    order, # values of the column, as they shall follow
-    column: str = "method", # the column to sort by
-): # the table
-    "Sort rows by a given order of one column; rows of the same value keep theirs."
-    return rows.sort_values(column, key=lambda v: v.map({k: i for i, k in enumerate(order)}), kind="stable")
-
-
 def comparison(
     rows, # tidy accuracies: method, attack, accuracy; one row a seed
     right: dict, # method -> attack -> answers, one series a seed
@@ -132,7 +109,7 @@ def comparison(
     "A few methods beside each other, and the last attack's paired difference to the first of them."
     from kdnb.rows import stacked
     from kdnb.statistics import paired_difference
-    from kdnb.tables import gap, spread
+    from kdnb.tables import gap, in_order, spread
     some = in_order(rows[rows.method.isin(methods) & rows.attack.isin(columns)], methods)
     last = stacked({m: right[m][columns[-1]] for m in methods})
     told = [gap(paired_difference(last[m], last[methods[0]])) for m in methods[1:]]
