@@ -20,24 +20,24 @@ def keeping():
     return [p for p in sorted((ROOT/"nbs").rglob("*.ipynb")) if "experiments" not in p.parts and not any(d.startswith(".") for d in p.relative_to(ROOT).parts)]
 
 
-def smaller(png):
-    "A base64 PNG of at most LARGEST characters: fewer colours, then fewer pixels."
+def smaller(png, most):
+    "A base64 PNG of at most so many characters: fewer colours, then fewer pixels."
     from PIL import Image
-    if len(png) <= LARGEST: return png
+    if len(png) <= most: return png
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     for scale in (1, .8, .65, .5, .4, .3):
         small, data = picture.resize([round(scale * side) for side in picture.size], Image.LANCZOS), io.BytesIO()
         small.quantize(64, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
         png = base64.b64encode(data.getvalue()).decode()
-        if len(png) <= LARGEST: break
+        if len(png) <= most: break
     return png
 
 
-def tidy(output):
-    "What is kept of an output; None: nothing."
+def tidy(output, most):
+    "What is kept of an output, a picture in at most so many characters; None: nothing."
     data = output.get("data", {})
     if output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in data: return None
-    if "image/png" in data: data["image/png"] = smaller(data["image/png"].strip()); data.pop("text/plain", None); data.pop("image/svg+xml", None)
+    if "image/png" in data: data["image/png"] = smaller(data["image/png"].strip(), most); data.pop("text/plain", None); data.pop("image/svg+xml", None)
     if "text/markdown" in data: data.pop("text/plain", None)
     if "execution_count" in output: output["execution_count"] = None
     if "metadata" in output: output["metadata"] = {}
@@ -57,10 +57,12 @@ def execute(path):
         env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "KDNB_RUNS": runs, "OMP_NUM_THREADS": "1"}
         if not any("IN_TEST" in cell.source for cell in copy.cells): env["IN_TEST"] = "1"
         NotebookClient(copy, timeout=None, resources=dict(metadata=dict(path=str(path.parent)))).execute(env=os.environ | env)
+    pictures = sum("image/png" in o.get("data", {}) for cell in copy.cells for o in cell.get("outputs", []))
+    most = min(LARGEST, int(.9 * NOTEBOOK) // max(1, pictures))
     for cell, done in zip(book.cells, copy.cells):
         if cell.cell_type == "code":
             cell.execution_count = None
-            cell.outputs = [kept for o in done.outputs if (kept := tidy(o))] if not re.match(r"#\|\s*hide\b", cell.source) else []
+            cell.outputs = [kept for o in done.outputs if (kept := tidy(o, most))] if not re.match(r"#\|\s*hide\b", cell.source) else []
     nbformat.write(book, path)
     print(f"{path.relative_to(ROOT)}: {sum(len(str(c.get('outputs', ''))) for c in book.cells):,} characters of outputs", flush=True)
 
