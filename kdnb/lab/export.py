@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..basics import KdnbError, atomic_path, one_of
-from ..checkpoints import open_model
+from ..checkpoints import logits_of, open_model
 from ..core import count_parameters, generator, load_tensors
 from .parameters import about, data_name, notebooks, parameters, typed
 from .runs import check_writable, mentioned, read_record, show_path
@@ -25,26 +25,17 @@ from ..tables import percent
 def _short(e: Exception) -> str: return " ".join(f"{type(e).__name__}: {e}".split())[:200]
 
 
-def _check_single_answer(model: nn.Module, x: torch.Tensor, name: str) -> torch.Tensor: # its logits [N, n_classes]
+def _check_single_answer(model: nn.Module, x: torch.Tensor, name: str):
     "Refuse a network that is not one function from images to logits."
     noisy = KdnbError(f"{name} draws noise: two passes over the same images differ. Distil it, and export the student.")
     if is_noisy(model): raise noisy
-    try:
-        with torch.no_grad(): z, again, alone = model(x), model(x), model(x[:1])
-    except Exception as e:
-        raise KdnbError(f"{name} cannot take images of shape {tuple(x.shape[1:])} ({_short(e)}). "
-                        "Give another: --shape C H W.") from None
-    shape = tuple(getattr(z, "shape", ()))
-    if len(shape) != 2 or shape[0] != len(x):
-        raise KdnbError(f"{name} answers {len(x)} images with {shape or type(z).__name__}, not with logits "
-                        f"({len(x)}, n_classes). Wrap it in a module that returns only these.")
+    z, again, alone = (logits_of(model, images, name) for images in (x, x, x[:1]))
     if not z.isfinite().all():
         raise KdnbError(f"{name} answers random images with NaN or infinity. Export another checkpoint.")
     if not torch.allclose(z, again, rtol=1e-4, atol=1e-4): raise noisy
     if not torch.allclose(z[:1], alone, rtol=1e-4, atol=1e-4):
         raise KdnbError(f"{name} answers an image differently when others are in the batch. "
                         "Leave out what normalises over the batch.")
-    return z
 
 # %% ../../nbs/lab/06_export.ipynb #812f8b8f
 @contextlib.contextmanager
