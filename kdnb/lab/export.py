@@ -22,9 +22,6 @@ from ..noise import is_noisy
 from ..tables import percent
 
 # %% ../../nbs/lab/06_export.ipynb #45e28233
-def _short(e: Exception) -> str: return " ".join(f"{type(e).__name__}: {e}".split())[:200]
-
-
 def _check_single_answer(model: nn.Module, x: torch.Tensor, name: str):
     "Refuse a network that is not one function from images to logits."
     noisy = KdnbError(f"{name} draws noise: two passes over the same images differ. Distil it, and export the student.")
@@ -46,6 +43,9 @@ def _quiet():
     with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(away), contextlib.redirect_stderr(away):
         try: yield
         finally: logging.disable(before)
+
+
+def _short(e: Exception) -> str: return " ".join(f"{type(e).__name__}: {e}".split())[:200]
 
 
 def _any_batch(): return ({0: torch.export.Dim("batch", min=1)},)
@@ -160,14 +160,11 @@ def _validated(folder: Path) -> list: # (images, attack, share right, who measur
 
 
 def _tested(id: str, root: Path) -> list: # the same, by the runs of attack and certify that looked at this network
-    places = sorted(root.parent.glob("*/")) if root.parent.name == "smoke" else [root] # also of other data sets
-    found = {f.parent.name: f.parent for p in places for kind in _LOOKS for f in p.glob(f"{kind}/*/metrics.json")}
-    rows = []
-    for _, folder in sorted(found.items()):
-        record = read_record(folder)
-        if record["params"].get("model") != id: continue
-        looked = _LOOKS[record["experiment"]](record, record["params"], folder)
-        rows += [(f"{n} test", attack, share, f"`{record['id']}`") for n, attack, share in looked]
+    rows, places = [], sorted(root.parent.glob("*/")) if root.parent.name == "smoke" else [root] # of all data sets
+    for kind, look in dict(attack=_attacked, certify=_certified).items():
+        for file in (f for place in places for f in sorted(place.glob(f"{kind}/*/metrics.json"))):
+            record = read_record(file.parent); p, by = record["params"], f"`{record['id']}`"
+            if p.get("model") == id: rows += [(f"{n} test", *row, by) for n, *row in look(record, p, file.parent)]
     return rows
 
 
@@ -185,14 +182,11 @@ def _certified(record: dict, p: dict, folder: Path): # as `_attacked`
         how = f"certified ({p['certifier']}) for its vote under Gaussian noise, sigma {p['sigma']:g}"
         yield record["n_images"], f"any, l2 {float(r):g}: {how}", percent(share)
 
-
-_LOOKS = dict(attack=_attacked, certify=_certified) # notebook -> what one of its runs says of a network
-
 # %% ../../nbs/lab/06_export.ipynb #966d6926
 def _classes(data: str, n: int) -> str: # in the order of the logits, where that is known without reading images
     from kdnb.data import FASHION
-    names = FASHION if data.startswith("fashion_mnist") else []
-    if os.sep in data: names = sorted(p.name for p in Path(data, "train").glob("[!.]*") if p.is_dir())
+    folders = sorted(p.name for p in Path(data, "train").glob("[!.]*") if p.is_dir())
+    names = FASHION if data.startswith("fashion_mnist") else folders
     return f": {', '.join(names)}" if len(names) == n <= 20 else ""
 
 
@@ -277,12 +271,12 @@ def export_checkpoint(
     model = open_model(where).cpu(); size = _image_shape(model, shape, source)
     far = _export_model(model, path, size, source)
     with torch.no_grad(): n_classes = model(_trial_images(size, 1)).shape[1]
-    facts = dict(to=to, source=source, size=", ".join(map(str, size)), n_classes=n_classes, torch=torch.__version__)
-    text = _FILE_CARD.format(file=path.name, code=code.format(file=path.name), far=far, **facts)
+    lines, size = code.format(file=path.name), ", ".join(map(str, size))
+    text = _FILE_CARD.format(file=path.name, code=lines, far=far, to=to, source=source, size=size, n_classes=n_classes,
+                             torch=torch.__version__)
     beside, here = path.with_name(f"{path.name}.md"), show_path(path.absolute())
     if run: text += f"\n---\n\n{card(run)}"
     with atomic_path(beside) as aside: aside.write_text(text, encoding="utf-8")
-    return (f"{here}: {path.stat().st_size / 2**20:.1f} MiB, {count_parameters(model):,} parameters, "
-            f"images [N, {facts['size']}] in [0, 1] -> logits [N, {n_classes}]\n"
+    return (f"{here}: {path.stat().st_size / 2**20:.1f} MiB, {count_parameters(model):,} parameters\n"
             f"verified: its logits differ from the checkpoint's by at most {far:.1g} of the largest\n"
             f"card: {show_path(beside.absolute())}\n\n{code.format(file=here)}")
