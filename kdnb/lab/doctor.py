@@ -6,7 +6,7 @@
 __all__ = ['doctor']
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00003
-import configparser, contextlib, importlib.metadata, os, platform, shutil, signal, subprocess, sys, tempfile
+import configparser, importlib.metadata, os, platform, shutil, signal, subprocess, sys, tempfile
 from pathlib import Path
 
 import psutil
@@ -18,12 +18,10 @@ from .runs import Run, cores, damage, read_record, revision
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00006
 def _line(state, what, found, step=""): return f"{state:8} {what:14} {found}" + (f"\n{'':24}→ {step}" if step else "")
-def _ok(what, found): return _line("ok", what, found)
-def _size(n): return f"{n / 2**30:.1f} GiB" if n > 2**29 else f"{n / 2**20:.0f} MiB"
+def _size(n): return f"{n / 2**30:.1f} GiB"
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00008
 _EXTRAS = dict(onnx="kdnb export --to onnx", slurm="kdnb sweep --executor slurm", docs="the site", dev="the tests")
-_SHOWN = ("torch", "torchvision", "numpy", "papermill", "jupyterlab", "snakemake", "accelerate")
 
 
 def _unmet(requirements: str) -> list: # of texts: what is not installed, or does not fit
@@ -39,18 +37,18 @@ def _packages() -> list: # of lines
     "Python, the clone, and the packages that settings.ini asks for."
     config = configparser.ConfigParser(delimiters=["="])
     config.read(home()/"settings.ini", encoding="utf-8")
-    facts, made, python = config["DEFAULT"], revision(), f"{platform.python_version()}, {sys.executable}"
-    commit = f"commit {made['commit'][:12]}{', with changes' * made['dirty']}" if made["commit"] else "no git"
-    lines, least = [_ok("kdnb", f"{facts['version']} in {home()} ({commit})")], facts["min_python"]
-    if sys.version_info[:2] >= tuple(map(int, least.split("."))): lines.append(_ok("python", python))
-    else: lines.append(_line("problem", "python", python, f"make an environment with Python {least} or newer"))
-    if wrong := _unmet(facts["requirements"]):
-        lines.append(_line("problem", "packages", "; ".join(wrong), f"in {home()}: pip install -e ."))
-    else: lines.append(_ok("packages", ", ".join(f"{n} {importlib.metadata.version(n)}" for n in _SHOWN)))
+    facts, git, python = config["DEFAULT"], revision(), f"{platform.python_version()}, {sys.executable}"
+    commit = f"commit {git['commit'][:12]}{', with changes' * git['dirty']}" if git["commit"] else "no git"
+    least, wrong = facts["min_python"], "; ".join(_unmet(facts["requirements"]))
+    old = sys.version_info[:2] < tuple(map(int, least.split(".")))
+    lines = [_line("ok", "kdnb", f"{facts['version']} in {home()} ({commit})"),
+             _line("problem" if old else "ok", "python", python, f"use Python {least} or newer" * old),
+             _line("problem", "packages", wrong, f"in {home()}: pip install -e .") if wrong
+             else _line("ok", "packages", "as settings.ini asks")]
     for extra, what in _EXTRAS.items():
-        lacking = "; ".join(_unmet(facts[f"{extra}_requirements"]))
+        wrong = "; ".join(_unmet(facts[f"{extra}_requirements"]))
         step = f"only for {what}: pip install -e '.[{extra}]'"
-        lines.append(_line("missing" if lacking else "ok", extra, lacking or f"for {what}", step if lacking else ""))
+        lines.append(_line("missing", extra, wrong, step) if wrong else _line("ok", extra, f"for {what}"))
     return lines
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00011
@@ -60,44 +58,39 @@ def _runs() -> Path: return Path(os.environ.get("KDNB_RUNS") or home()/"runs").r
 
 def _machine() -> list: # of lines
     "Cores, memory, and room for runs and temporary files."
-    free, limit = psutil.virtual_memory().available, Path("/sys/fs/cgroup/memory.max")
-    with contextlib.suppress(OSError, ValueError):
-        free = min(free, int(limit.read_text()) - int(limit.with_name("memory.current").read_text()))
+    free = psutil.virtual_memory().available
     found, step = f"{cores()} CPU core(s), {_size(free)} memory free", "one step at a time: kdnb reproduce --jobs 1"
-    lines = [_ok("machine", found) if free >= _ROOM else _line("problem", "machine", found, step)]
+    lines = [_line("problem", "machine", found, step) if free < _ROOM else _line("ok", "machine", found)]
     for what, folder, name in (("runs", _runs(), "KDNB_RUNS"), ("temporary", Path(tempfile.gettempdir()), "TMPDIR")):
-        step = f"make room, or name another folder: {name}=FOLDER"
         above = next(p for p in (folder, *folder.parents) if p.exists())
-        try:
-            with tempfile.TemporaryFile(dir=above) as file: file.write(b"1")
-            full = (room := shutil.disk_usage(above).free) < _ROOM
-            lines.append(_line("problem" if full else "ok", what, f"{folder}: {_size(room)} free", step * full))
-        except OSError as e: lines.append(_line("problem", what, f"cannot write to {folder} ({e.strerror})", step))
+        try: tempfile.TemporaryFile(dir=above).close(); room, found = shutil.disk_usage(above).free, ""
+        except OSError as e: room, found = 0, f"cannot write to {folder} ({e.strerror})"
+        step = f"make room, or name another folder: {name}=FOLDER"
+        found = found or f"{folder}: {_size(room)} free"
+        lines.append(_line("problem", what, found, step) if room < _ROOM else _line("ok", what, found))
     return lines
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00015
 _SECOND = """
 import shutil, sys
 from pathlib import Path
-from kdnb.lab.doctor import _line, _ok, _size
+from kdnb.lab.doctor import _line, _size
 import torch
 torch.rand(4, 4) @ torch.rand(4, 4)
-print(_ok("torch", f"{torch.__version__}, {torch.get_num_threads()} thread(s)"))
+print(_line("ok", "torch", f"{torch.__version__}, {torch.get_num_threads()} thread(s)"))
 for i in range(torch.cuda.device_count()):
-    print(_ok("gpu", f"cuda:{i} {torch.cuda.get_device_name(i)}, {_size(torch.cuda.mem_get_info(i)[0])} free"))
+    print(_line("ok", "gpu", f"{torch.cuda.get_device_name(i)}, {_size(torch.cuda.mem_get_info(i)[0])} free"))
 if not torch.cuda.is_available():
     step = "install a torch for this GPU: https://pytorch.org/get-started" if shutil.which("nvidia-smi") else ""
     print(_line("missing", "gpu", "torch finds none: everything runs on the CPU; the profile paper needs one", step))
 import kdnb.core, torchvision
-from torchvision.transforms import functional
-functional.resize(torch.zeros(1, 4, 4), [2, 2], antialias=True)
-print(_ok("torchvision", torchvision.__version__))
+print(_line("ok", "torchvision", torchvision.__version__))
 from kdnb.data import PLACES, load_data
-load_data("fashion_mnist_mini"); print(_ok("data", "fashion_mnist_mini, which comes with the package"))
+load_data("fashion_mnist_mini"); print(_line("ok", "data", "fashion_mnist_mini, which comes with the package"))
 for name, place in PLACES.items():
     place = Path(sys.argv[1])/place
     step = f"kdnb run train -p data {name} -p download true; or put its official files into {place}"
-    print(_ok(name, place) if place.exists() else _line("missing", name, f"only for --data {name}", step))
+    print(_line("ok", name, place) if place.exists() else _line("missing", name, f"only for --data {name}", step))
 """
 
 
@@ -106,35 +99,39 @@ def _torch_and_data() -> list: # of lines
     command = [sys.executable, "-c", _SECOND, str(home()/"data")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if done.returncode == 0: return done.stdout.splitlines()
-    why = signal.Signals(-done.returncode).name if done.returncode < 0 else " ".join(done.stderr.split()[-40:])[-200:]
+    why = signal.Signals(-done.returncode).name if done.returncode < 0 else " ".join(done.stderr.split())[-200:]
     step = "install torch and torchvision that belong together: https://pytorch.org/get-started"
     return [*done.stdout.splitlines(), _line("problem", "torch, data", why, step)]
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00020
 def _finished() -> list: # of lines
     "The runs in the runs folder."
-    root, complete, changed, damaged = _runs(), [], [], []
+    root = _runs()
+    found = {"complete": [], "unfinished": list(root.glob("*/*/*/.*.part")), "changed code": [], "damaged": []}
     for folder in sorted(file.parent for file in root.glob("*/*/*/*/metrics.json")):
-        if damage(folder): damaged.append(folder); continue
-        try: run = (m := read_record(folder)) and Run(m["experiment"], m["params"], str(folder.parents[1]))
-        except KdnbError: changed.append(folder); continue  # a parameter of its notebook is gone
-        (complete if run.folder == folder and not run.why else changed).append(folder)
-    size = sum(p.stat().st_size for p in root.rglob("*") if p.is_file()) if root.is_dir() else 0
-    lines = [_ok("runs", f"{len(complete)} complete in {root}, {_size(size)}")]
-    for what, some, step in (("unfinished", list(root.glob("*/*/*/.*.part")), "goes on with them"),
-                             ("changed code", changed, "makes them again"), ("damaged", damaged, "makes them again")):
-        found = ", ".join("/".join(f.parts[-4:]) for f in some[:3]) + " ..." * (len(some) > 3)
-        if some: lines.append(_line("ok", what, f"{len(some)}: {found}", f"the same command {step}; or delete them"))
+        try: state = "damaged" if damage(folder) else "changed code" if _stale(folder) else "complete"
+        except KdnbError: state = "changed code" # a parameter of its notebook is gone
+        found[state].append(folder)
+    size = sum(p.stat().st_size for p in root.rglob("*") if p.is_file())
+    lines = [_line("ok", "runs", f"{len(found.pop('complete'))} complete in {root}, {_size(size)}")]
+    for what, some in found.items():
+        names = ", ".join("/".join(f.parts[-4:]) for f in some[:3]) + " ..." * (len(some) > 3)
+        step = "the same command goes on with them, or makes them again; or delete them"
+        if some: lines.append(_line("ok", what, f"{len(some)}: {names}", step))
     return lines
 
+
+def _stale(folder: Path) -> bool:
+    record = read_record(folder)
+    run = Run(record["experiment"], record["params"], str(folder.parents[1]))
+    return run.folder != folder or bool(run.why)
+
 # %% ../../nbs/lab/07_doctor.ipynb #doc00023
-def doctor(
-    stream=None, # where to print; None: standard output
-) -> int: # exit code: 1 where there is a problem
-    "`kdnb doctor`: a line for each thing, and the next step."
+def doctor(stream=None) -> int: # exit code: 1 where there is a problem
+    "`kdnb doctor`: a line for each thing, and the next step, on standard output or another stream."
     bad = 0
     for look in (_packages, _machine, _torch_and_data, _finished):
         print(text := "\n".join(look()), file=stream or sys.stdout, flush=True)
-        bad += text.count("\nproblem ") + text.startswith("problem ")
+        bad += f"\n{text}".count("\nproblem ")
     print(f"\n{bad} problem(s), see above." if bad else "\nNo problem found.", file=stream or sys.stdout)
     return int(bad > 0)

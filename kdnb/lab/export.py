@@ -6,59 +6,46 @@
 __all__ = ['card', 'export_checkpoint']
 
 # %% ../../nbs/lab/06_export.ipynb #f3245863
-import contextlib, csv, io, json, logging, os, re, shlex, warnings, zipfile
+import contextlib, csv, io, logging, os, re, shlex, warnings, zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ..basics import KdnbError, atomic_path, one_of, progress
-from ..checkpoints import open_model
-from ..core import count_parameters, generator
-from .parameters import about, data_name, experiments, notebooks, parameters, typed
-from .runs import ID, check_writable, mentioned, read_record, show_path
+from ..basics import KdnbError, atomic_path, one_of
+from ..checkpoints import logits_of, open_model
+from ..core import count_parameters, generator, load_tensors
+from .parameters import about, data_name, notebooks, parameters, typed
+from .runs import check_writable, mentioned, read_record, show_path
 from ..noise import is_noisy
 from ..tables import percent
 
 # %% ../../nbs/lab/06_export.ipynb #45e28233
-def _check_single_answer(model: nn.Module, x: torch.Tensor, name: str) -> torch.Tensor: # its logits [N, n_classes]
+def _check_single_answer(model: nn.Module, x: torch.Tensor, name: str):
     "Refuse a network that is not one function from images to logits."
-    noisy = f"{name} draws noise, so it has no single answer that a file could hold. Distil it, and export the student"
-    if is_noisy(model): raise KdnbError(f"{noisy}.")
-    try:
-        with torch.no_grad(): z, again, alone = model(x), model(x), model(x[:1])
-    except Exception as e:
-        raise KdnbError(f"{name} cannot take images of shape {tuple(x.shape[1:])} ({' '.join(str(e).split())[:160]}). "
-                        "Say how large its images are: --shape C H W.") from None
-    if not isinstance(z, torch.Tensor) or z.ndim != 2 or len(z) != len(x):
-        answer = tuple(z.shape) if isinstance(z, torch.Tensor) else type(z).__name__
-        raise KdnbError(f"{name} answers {len(x)} images with {answer}, not with logits ({len(x)}, n_classes). "
-                        "Wrap it in a module that returns only these.")
+    noisy = KdnbError(f"{name} draws noise: two passes over the same images differ. Distil it, and export the student.")
+    if is_noisy(model): raise noisy
+    z, again, alone = (logits_of(model, images, name) for images in (x, x, x[:1]))
     if not z.isfinite().all():
         raise KdnbError(f"{name} answers random images with NaN or infinity. Export another checkpoint.")
-    close = dict(rtol=1e-4, atol=1e-4)
-    if not torch.allclose(z, again, **close):
-        raise KdnbError(f"{noisy}. (Two passes over the same images differ, although no part says draws_noise = True.)")
-    if not torch.allclose(z[:1], alone, **close):
-        raise KdnbError(f"{name} answers an image differently when others are in the batch. Put it into evaluation "
-                        "mode, or leave out what normalises over the batch.")
-    return z
+    if not torch.allclose(z, again, rtol=1e-4, atol=1e-4): raise noisy
+    if not torch.allclose(z[:1], alone, rtol=1e-4, atol=1e-4):
+        raise KdnbError(f"{name} answers an image differently when others are in the batch. "
+                        "Leave out what normalises over the batch.")
 
 # %% ../../nbs/lab/06_export.ipynb #812f8b8f
-_ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-
-
 @contextlib.contextmanager
 def _quiet():
-    "Inside, torch keeps its graphs and warnings to itself: what matters comes as one line."
-    before = logging.root.manager.disable
+    "Inside, torch prints, logs and warns of nothing."
+    before, away = logging.root.manager.disable, io.StringIO()
     logging.disable(logging.CRITICAL)
-    try:
-        away = io.StringIO()
-        with warnings.catch_warnings(), contextlib.redirect_stdout(away), contextlib.redirect_stderr(away):
-            warnings.simplefilter("ignore"); yield
-    finally: logging.disable(before)
+    with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(away), contextlib.redirect_stderr(away):
+        try: yield
+        finally: logging.disable(before)
+
+
+def _short(e: Exception) -> str: return " ".join(f"{type(e).__name__}: {e}".split())[:200]
 
 
 def _any_batch(): return ({0: torch.export.Dim("batch", min=1)},)
@@ -72,46 +59,40 @@ def _trace(model: nn.Module, x: torch.Tensor, name: str): # torch.export.Exporte
                         "operations, for any batch size: no numpy, no decisions by pixel values.") from None
 
 
-def _short(e: Exception) -> str: return " ".join(f"{type(e).__name__}: {e}".split())[:200]
-
-
 def _write_torch(program, path: Path):
     program.example_inputs = None
     torch.export.save(program, path)
     with zipfile.ZipFile(path) as file:
-        def pickles(n): return n.endswith("_config.json") and '"use_pickle": true' in file.read(n).decode()
-        bad = [n for n in file.namelist() if "/sample_inputs/" in n and file.getinfo(n).file_size or pickles(n)]
-    if bad: raise KdnbError("a weight of this network is no plain tensor: torch would pickle it. Use --to onnx.")
+        if any('"use_pickle": true' in file.read(n).decode() for n in file.namelist() if n.endswith("_config.json")):
+            raise KdnbError("a weight of this network is no plain tensor: torch would pickle it. Use --to onnx.")
 
 
-def _write_onnx(program, path: Path): # one file, whose input is called images and whose output logits
-    shapes = dict(dynamic_shapes=_any_batch(), input_names=["images"], output_names=["logits"])
-    made = torch.onnx.export(program, (program.example_inputs[0][0],), dynamo=True, verbose=False, **shapes)
+def _write_onnx(program, path: Path):
+    made = torch.onnx.export(program, program.example_inputs[0], dynamo=True, verbose=False,
+                             dynamic_shapes=_any_batch(), input_names=["images"], output_names=["logits"])
     made.save(path, external_data=False)
 
 
-def _read_torch(path): # images [N, C, H, W] in [0, 1] -> logits
-    module = torch.export.load(path).module()
-    def logits(x):
-        with torch.no_grad(): return module(x)
-    return logits
+def _read_torch(path): # a function: images -> logits
+    return torch.no_grad()(torch.export.load(path).module())
 
 
 def _read_onnx(path): # the same, on the CPU
     import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda x: torch.from_numpy(session.run(None, {"images": x.contiguous().numpy()})[0])
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(None, {"images": x.numpy()})[0])
 
 
-_FORMATS = { # name -> (ending, writer, reader)
-    "onnx": (".onnx", _write_onnx, _read_onnx),
-    "torch": (".pt2", _write_torch, _read_torch)}
+_FORMATS = { # name -> (ending, writer, reader, lines that open a file)
+    "onnx": (".onnx", _write_onnx, _read_onnx,
+             'import onnxruntime\nsession = onnxruntime.InferenceSession("{file}")\n'
+             'logits = session.run(None, {{"images": images}})[0]  # images: numpy, float32'),
+    "torch": (".pt2", _write_torch, _read_torch,
+              'import torch\nstudent = torch.export.load("{file}").module()\n'
+              '# logits = student(images); images: a float32 tensor; gradients flow')}
 
 # %% ../../nbs/lab/06_export.ipynb #f829fffa
 _TOLERANCE = 1e-4  # of the largest logit, at least of 1
-_BATCHES = (1, 2, 5)  # images each
 
 
 def _trial_images(shape: tuple, n: int) -> torch.Tensor: # [n, C, H, W] in [0, 1]; of three or more one black, one white
@@ -122,8 +103,7 @@ def _trial_images(shape: tuple, n: int) -> torch.Tensor: # [n, C, H, W] in [0, 1
 
 def _largest_difference(model: nn.Module, other, shape: tuple) -> float: # a share of the largest logit, at least of 1
     worst = 0.
-    for n in _BATCHES:
-        x = _trial_images(shape, n)
+    for x in (_trial_images(shape, n) for n in (1, 2, 5)):
         with torch.no_grad(): z, there = model(x), other(x)
         if z.shape != there.shape: return float("inf")
         worst = max(worst, ((z - there).abs().max() / z.abs().max().clamp(min=1)).item())
@@ -131,46 +111,34 @@ def _largest_difference(model: nn.Module, other, shape: tuple) -> float: # a sha
 
 
 def _export_model(model: nn.Module, path: Path, shape: tuple, name: str = "the model") -> float:
-    "Write a network to a file that runs without kdnb, verified before the file appears; gives the largest difference."
-    to = next((k for k, (end, *_) in _FORMATS.items() if end == path.suffix), None)
-    _need_onnx(to); other = f"Try --to {'torch' if to == 'onnx' else 'onnx'}."
+    "Write a network to a file, verified before the file appears; gives the largest difference."
+    to, (_, write, read, _) = next((to, f) for to, f in _FORMATS.items() if f[0] == path.suffix)
+    if missing := [p for p in ("onnx", "onnxscript", "onnxruntime") if to == "onnx" and find_spec(p) is None]:
+        raise KdnbError(f"--to onnx needs {', '.join(missing)}. In the clone of kdnb: pip install -e '.[onnx]'")
     _check_single_answer(model, _trial_images(shape, 2), name)
-    _, write, read = _FORMATS[to]
-    with progress(3, f"exporting {name}") as bar:
-        program = _trace(model, _trial_images(shape, 3), name); bar.update(note="writing")
-        with atomic_path(path) as aside:
-            try:
-                with _quiet():
-                    write(program, aside); bar.update(note="verifying")
-                    far = _largest_difference(model, read(aside), shape)
-            except KdnbError: raise
-            except Exception as e:
-                full = f"Is the disk full? Else: {other}"
-                raise KdnbError(f"{name} cannot be written as {to} and read back ({_short(e)}). {full}") from None
-            bar.update()
-            if not far <= _TOLERANCE:
-                raise KdnbError(f"{name} is not written: the {to} file answers differently from the checkpoint "
-                                f"(by {far:.1g} of the largest logit). {other}")
+    program = _trace(model, _trial_images(shape, 3), name)
+    with atomic_path(path) as aside:
+        try:
+            with _quiet(): write(program, aside); far = _largest_difference(model, read(aside), shape)
+        except KdnbError: raise
+        except Exception as e:
+            raise KdnbError(f"{name} cannot be written as {to} and read back ({_short(e)}). "
+                            "Is the disk full? Else try the other format.") from None
+        if not far <= _TOLERANCE:
+            raise KdnbError(f"{name} is not written: the {to} file answers differently from the checkpoint "
+                            f"(by {far:.1g} of the largest logit). Try the other format.")
     return far
-
-
-def _need_onnx(to: str):
-    missing = [p for p in _ONNX_PACKAGES if to == "onnx" and find_spec(p) is None]
-    if missing:
-        raise KdnbError(f"--to onnx needs {', '.join(_ONNX_PACKAGES)}; missing here: {', '.join(missing)}. "
-                        "In the clone of kdnb: pip install -e '.[onnx]'")
 
 # %% ../../nbs/lab/06_export.ipynb #b60a573b
 def _command(name: str, params: dict) -> str: # the `kdnb run` that makes a run
     known, words = parameters(name), ["kdnb", "run", name]
-    single_of = {p.single: p for p in known.values() if p.each}
+    single_of = {p.single: p.name for p in known.values() if p.each}
     for key, value in params.items():
-        if key in single_of: key, value = single_of[key].name, [value]
+        if key in single_of: key, value = single_of[key], [value]
         if key not in known or known[key].place or value == known[key].default: continue
         words += ["-p", key, f"path/to/{Path(value).name}" if key == "data" and os.sep in value else typed(value)]
-    parts = Path(params.get("runs", "")).parts # without the path of this machine: from runs/ on, or the last part
-    if parts: parts = parts[len(parts) - 1 - parts[::-1].index("runs"):] if "runs" in parts else parts[-1:]
-    if parts and parts[:2] != ("runs", "smoke"): words += ["-p", "runs", "/".join(parts)]
+    place = Path(params.get("runs", "")).parts[-3:] # runs/<profile>/<data>, wherever the clone is
+    if place and place[1:2] != ("smoke",): words += ["-p", "runs", "/".join(place)]
     return shlex.join(words)
 
 
@@ -181,178 +149,108 @@ def _made_from(params: dict, root: Path) -> dict: # run id -> its record, or Non
         found |= {**(_made_from(record["params"], root) if record else {}), id: record}
     return found
 
-
-def _first_params(params: dict, before: dict) -> dict: # parameters of the run whose images a run uses
-    up = before.get(params.get("outputs") or params.get("teacher") or "")
-    return _first_params(up["params"], before) if up else params
-
 # %% ../../nbs/lab/06_export.ipynb #9cb3f157
 def _rows_of(path: Path) -> list: return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
 
 
-def _head(path: Path) -> dict: # spec, noise_spec, info: what `save_model` wrote in front of the weights
-    from safetensors import safe_open
-    with safe_open(path, framework="np") as f: return json.loads((f.metadata() or {}).get("info", "{}"))
-
-
-def _chosen(folder: Path, record: dict) -> dict: # epoch, rule and value of the epoch that was kept, if one was chosen
-    steps = list(folder.glob("timestep-*/model.safetensors")) # of an averaging
-    last = max(steps, key=lambda p: int(p.parent.name.split("-")[1]), default=None)
-    return record.get("best") or (_head(last).get("info", {}).get("best", {}) if last else {})
-
-
-def _validated(folder: Path, record: dict) -> list: # (images, attack, share right, who measured it)
-    rule = _chosen(folder, record).get("rule", "")
-    n, attack = (re.search(pattern, rule) for pattern in (r"on (\d+) images", r"under (.+) on \d+ images"))
+def _validated(folder: Path) -> list: # (images, attack, share right, who measured it)
     row = next((r for r in _rows_of(folder/"history.csv") if r.get("chosen") == "True" and "timestep" not in r), {})
-    seen = [("none", row.get("valid_acc")), (attack and attack[1], row.get("valid_adv_acc"))]
-    images = f"{n[1] if n else ''} validation".strip()
-    return [(images, what, percent(float(value)), "`history.csv`") for what, value in seen if what and value]
+    seen = (("none", row.get("valid_acc")), ("as for the checkpoint", row.get("valid_adv_acc")))
+    return [("validation", attack, percent(float(value)), "`history.csv`") for attack, value in seen if value]
 
 
 def _tested(id: str, root: Path) -> list: # the same, by the runs of attack and certify that looked at this network
-    places = sorted(root.parent.glob("*/")) if root.parent.name == "smoke" else [root] # also of other data sets
-    found = {f.parent.name: f.parent for p in places for kind in _LOOKS for f in p.glob(f"{kind}/*/metrics.json")}
-    rows = []
-    for _, folder in sorted(found.items()):
-        record = read_record(folder); look = _LOOKS[record["experiment"]]
-        if record["params"].get("model") == id: rows += [(*row, f"`{record['id']}`") for row in look(record, folder)]
+    rows, places = [], sorted(root.parent.glob("*/")) if root.parent.name == "smoke" else [root] # of all data sets
+    for kind, look in dict(attack=_attacked, certify=_certified).items():
+        for file in (f for place in places for f in sorted(place.glob(f"{kind}/*/metrics.json"))):
+            record = read_record(file.parent); p, by = record["params"], f"`{record['id']}`"
+            if p.get("model") == id: rows += [(f"{n} test", *row, by) for n, *row in look(record, p, file.parent)]
     return rows
 
 
-def _attacked(record: dict, folder: Path) -> list: # (images, attack, share right)
-    p, sigma = record["params"], record["params"].get("sigma", 0.)
+def _attacked(record: dict, p: dict, folder: Path): # (images, attack, share right)
     how = f", votes of {p['draws']} draws" if record.get("random") else ""
-    if sigma: how += f" under Gaussian noise, sigma {sigma:g}"
-    rows = [(record["n_test"], "none", percent(record["clean_all"]["votes"]))] if "n_test" in record else []
+    if p.get("sigma"): how += f" under Gaussian noise, sigma {p['sigma']:g}"
+    if "n_test" in record: yield record["n_test"], f"none{how}", percent(record["clean_all"]["votes"])
     for r in _rows_of(folder/"attacks.csv"):
         attack = "none" if r["attack"] == "clean" else f"{r['attack']}, linf {p['eps']:g}"
-        rows.append((r["n"], attack, percent(float(r["accuracy"]), (float(r["low"]), float(r["high"])))))
-    return [(f"{n} test", attack + how, share) for n, attack, share in rows]
+        yield r["n"], attack + how, percent(float(r["accuracy"]), (float(r["low"]), float(r["high"])))
 
 
-def _certified(record: dict, folder: Path) -> list: # as `_attacked`
-    p = record["params"]
-    how = f"certified ({p['certifier']}) for its vote under Gaussian noise, sigma {p['sigma']:g}"
-    shares = record["accuracy"].items()
-    return [(f"{record['n_images']} test", f"any, l2 {float(r):g}: {how}", percent(share)) for r, share in shares]
-
-
-_LOOKS = dict(attack=_attacked, certify=_certified) # notebook -> what one of its runs says of a network
+def _certified(record: dict, p: dict, folder: Path): # as `_attacked`
+    for r, share in record["accuracy"].items():
+        how = f"certified ({p['certifier']}) for its vote under Gaussian noise, sigma {p['sigma']:g}"
+        yield record["n_images"], f"any, l2 {float(r):g}: {how}", percent(share)
 
 # %% ../../nbs/lab/06_export.ipynb #966d6926
 def _classes(data: str, n: int) -> str: # in the order of the logits, where that is known without reading images
     from kdnb.data import FASHION
-    train = Path(data)/"train"
-    names = FASHION if data.startswith("fashion_mnist") else "0123456789" if data == "mnist" else []
-    if os.sep in data and train.is_dir(): names = sorted(p.name for p in train.glob("[!.]*") if p.is_dir())
-    return ", ".join(names) if len(names) == n <= 20 else f"{n}, in the data set's own order"
+    folders = sorted(p.name for p in Path(data, "train").glob("[!.]*") if p.is_dir())
+    names = FASHION if data.startswith("fashion_mnist") else folders
+    return f": {', '.join(names)}" if len(names) == n <= 20 else ""
 
 
 def _facts(folder: Path, record: dict, before: dict) -> dict: # the card's first table
-    head, p, kept = _head(folder/"model.safetensors"), _first_params(record["params"], before), _chosen(folder, record)
-    spec, noise, data, git = head["spec"], head.get("noise_spec"), p.get("data"), record["revision"]
-    def listed(values): return ", ".join(f"{v:g}" for v in values)
-    size = f", {record['parameters']:,} parameters" if "parameters" in record else ""
-    rows = {"Network": f"`{spec['name']}`{size}"}
-    inside = f"the normalisation (mean {listed(spec['mean'])}; std {listed(spec['std'])}) is inside"
-    rows["In"] = f"images [N, {listed(spec['shape'])}], pixels in [0, 1]; {inside}"
-    rows["Out"] = f"logits [N, {spec['n_classes']}]" + (f": {_classes(data, spec['n_classes'])}" if data else "")
-    rows["Noise"] = "none: it is deterministic"
-    if noise: rows["Noise"] = f"{noise['kind']} in {', '.join(noise['where'])}: every pass draws anew"
-    if data:
-        parts = dict(n_train="training", n_valid="validation", n_test="test")
-        images = ", ".join(f"{p[k] or 'all'} {what}" for k, what in parts.items() if k in p)
-        split = f", split {p['split_seed']}" if p.get("split_seed") else ""
-        rows["Data"] = f"`{data_name(data)}`" + (f": {images} images{split}" if images else "")
-    name, known = record["experiment"], notebooks()
-    title = f": {about(known[name]).split('. ')[0].rstrip('.')}" if name in known else ""
-    rows["Method"] = f"`{name}`{title}" + (f"; {record['note']}" if record.get("note") else "")
-    if before: rows["Made from"] = ", ".join(f"`{id}`" for id in before)
-    if kept:
-        last = "" if "best" in record else " of the last timestep"
-        rows["Checkpoint"] = f"epoch {kept['epoch']}{last}: {kept['rule']} ({percent(kept['value'])})"
-    rows["Seed"] = record["seed"]
-    rows["Software"] = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
-    if git.get("commit"):
-        rows["Software"] += f"; commit {git['commit'][:12]}{', with changes that are not committed' * git['dirty']}"
-    return rows | {"Hardware": record["hardware"].get("gpu") or record["hardware"]["cpu"]}
+    head, p, best = load_tensors(folder/"model.safetensors")[1], record["params"], record.get("best")
+    while up := before.get(p.get("outputs") or p.get("teacher") or ""): p = up["params"] # whose images these are
+    for path in sorted(folder.glob("timestep-*/model.safetensors")): best = load_tensors(path)[1]["info"].get("best")
+    spec, noise, git, name = head["spec"], head.get("noise_spec"), record["revision"], record["experiment"]
+    shape, mean, std = (", ".join(f"{v:g}" for v in spec[k]) for k in ("shape", "mean", "std"))
+    parts = [f"{p[f'n_{part}'] or 'all'} {part}" for part in ("train", "valid", "test") if f"n_{part}" in p]
+    rows = {
+        "Network": f"`{spec['name']}`" + (f", {record['parameters']:,} parameters" if "parameters" in record else ""),
+        "In": f"images [N, {shape}], pixels in [0, 1]; the normalisation (mean {mean}; std {std}) is inside",
+        "Out": f"logits [N, {spec['n_classes']}]{_classes(p.get('data', ''), spec['n_classes'])}",
+        "Noise": f"{noise['kind']} in {', '.join(noise['where'])}" if noise else "none: it is deterministic",
+        "Data": f"`{data_name(p.get('data', ''))}`: {', '.join(parts)} images; split {p.get('split_seed', 0)}",
+        "Method": f"`{name}`" + (f": {about(notebooks()[name]).split('. ')[0]}" if name in notebooks() else ""),
+        "Made from": ", ".join(f"`{id}`" for id in before),
+        "Checkpoint": f"epoch {best['epoch']}: {best['rule']} ({percent(best['value'])})" if best else "",
+        "Seed": record["seed"],
+        "Software": ", ".join(f"{k} {v}" for k, v in record["versions"].items())
+                    + f"; commit {(git['commit'] or 'unknown')[:12]}" + " with changes" * bool(git["dirty"]),
+        "Hardware": record["hardware"].get("gpu") or record["hardware"]["cpu"]}
+    return {k: v for k, v in rows.items() if v != ""}
 
 
 def card(
     folder: Path, # of a run that holds model.safetensors
 ) -> str: # Markdown
-    "What a network is, for a person: data, method, numbers, how it was chosen, and how it is made again. No times."
+    "What a network is: data, method, how it was chosen, numbers, and how it is made again. No times."
     folder = Path(folder); record, root = read_record(folder), folder.parents[1]
-    before, numbers = _made_from(record["params"], root), [*_validated(folder, record), *_tested(record["id"], root)]
-    def table(head, rows): return [f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *rows)]
-    lines = [f"# {record['id']}", "", *table(["", ""], _facts(folder, record, before).items()), "", "## Numbers", ""]
-    if numbers: lines += [*table(["Images", "Attack", "Right", "Measured by"], numbers), ""]
-    if not any(row[0].endswith("test") for row in numbers):
-        lines += ["No run of `attack` in this folder of runs has tried it on test images yet.", ""]
+    before, numbers = _made_from(record["params"], root), [*_validated(folder), *_tested(record["id"], root)]
+    def table(head, *rows): return [f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *rows)]
+    lines = [f"# {record['id']}", "", *table(["", ""], *_facts(folder, record, before).items()), "", "## Numbers", ""]
+    if numbers: lines += [*table(["Images", "Attack", "Right", "Measured by"], *numbers), ""]
+    if not any(row[0].endswith("test") for row in numbers): lines += ["Not tried on test images yet.", ""]
     commands = [f"git checkout {record['revision']['commit'][:12]}"] if record["revision"].get("commit") else []
     for id, r in {**before, record["id"]: record}.items():
-        name = id.split("/")[0]
-        if r and name in notebooks(): commands.append(_command(name, r["params"]))
-        elif not r: commands.append(f"# {id} was made elsewhere: its commands are in its own card")
+        if not r: commands.append(f"# {id} was made elsewhere: its commands are in its own card")
+        elif r["experiment"] in notebooks(): commands.append(_command(r["experiment"], r["params"]))
     return "\n".join([*lines, "## Make it again", "", "In a clone of kdnb:", "", "```sh", *commands, "```", ""])
 
 # %% ../../nbs/lab/06_export.ipynb #58876527
-def _find_checkpoint(source: str) -> tuple: # (what `open_model` takes, folder of the run or None)
-    here = Path(os.environ.get("KDNB_STARTED_IN") or Path.cwd()); place = here/Path(source).expanduser()
-    if place.is_dir():
-        if not (place/"model.safetensors").is_file():
-            raise KdnbError(f"{source} holds no model.safetensors. Name the folder of a run of train or average.")
-        place = place/"model.safetensors"
-    elif not source.endswith(".safetensors"):
-        if ":" in source: return source, None
-        there = sorted(experiments().parents[1].glob(f"runs/*/*/{source}")) if ID.fullmatch(source) else []
-        hint = "Name the folder of a run, a file.safetensors, <file>.py:<function> or <module>:<function>."
-        if there: hint = f"Did you mean {show_path(there[0])}?"
-        raise KdnbError(f"{source} {'is no checkpoint of kdnb' if place.exists() else 'does not exist'}. {hint}")
-    run = place.parent if place.name == "model.safetensors" and (place.parent/"metrics.json").is_file() else None
-    return str(place), run
-
-
 def _image_shape(model: nn.Module, shape, name: str) -> tuple: # (C, H, W): what the network says, or what the user does
     own = tuple(getattr(model, "spec", {}).get("shape", ()))
-    if not own and not shape:
-        raise KdnbError(f"{name} does not say how large its images are. Say it, for instance: --shape 3 32 32.")
-    if shape and min(shape) < 1: raise KdnbError(f"--shape {shape} is not possible. Give channels, height, width.")
+    if not own and (not shape or min(shape) < 1):
+        raise KdnbError(f"{name} does not say how large its images are. Give channels, height, width: --shape 3 32 32.")
     if own and shape and own != tuple(shape):
         raise KdnbError(f"{name} was trained on images of shape {own}, not {tuple(shape)}. Leave --shape out.")
     return own or tuple(shape)
 
 # %% ../../nbs/lab/06_export.ipynb #578e7a35
-_OPEN = {  # format -> (its name, lines that open a file)
-    "onnx": ("ONNX", 'import onnxruntime\nsession = onnxruntime.InferenceSession("{file}")\n'
-             'logits = session.run(None, {{"images": images}})[0]  # images: numpy, float32'),
-    "torch": ("torch.export", 'import torch\nstudent = torch.export.load("{file}").module()'
-              '  # logits = student(images); images: a float32 tensor')}
-_MORE = (' On a GPU: `torch.export.passes.move_to_device_pass(torch.export.load(file), "cuda").module()`, after '
-         '`import torch.export.passes`. Gradients flow through it. Other versions of torch may refuse the file.')
+_FILE_CARD = """# {file}
 
-
-def _apart(far: float) -> str:
-    if not far: return "are the checkpoint's to the last digit"
-    return f"differ from the checkpoint's by at most {far:.1g} of the largest"
-
-
-def _file_card(path: Path, to: str, source: str, shape: tuple, n_classes: int, far: float, run) -> str: # Markdown
-    kind, code = _OPEN[to]; size, batches = (", ".join(map(str, v)) for v in (shape, _BATCHES))
-    text = f"""# {path.name}
-
-A deterministic image classifier as {kind}, exported from `{source}`; kdnb is not needed to run it.
+A deterministic image classifier in the format {to}, exported from `{source}`; kdnb is not needed to run it.
 
 ```python
-{code.format(file=path.name)}
+{code}
 ```
 
 - In: `images`, float32 [N, {size}], any N from 1, pixels in [0, 1] (bytes / 255). The normalisation is inside.
-- Out: logits [N, {n_classes}]. A softmax over them gives probabilities.{_MORE if to == 'torch' else ''}
-- Written by torch {torch.__version__}, and verified then: on batches of {batches} images its logits {_apart(far)}.
+- Out: logits [N, {n_classes}]. A softmax over them gives probabilities.
+- Written by torch {torch}. Verified: its logits differ from the checkpoint's by at most {far:.1g} of the largest.
 """
-    return text if run is None else f"{text}\n---\n\n{card(run)}"
 
 
 def export_checkpoint(
@@ -362,20 +260,23 @@ def export_checkpoint(
     shape: tuple = None, # (C, H, W), for a network that does not say it
 ) -> str: # what was written, for a person
     "`kdnb export`: write, verify, and say how the file is opened."
-    _need_onnx(one_of(to, _FORMATS, "--to")); where, run = _find_checkpoint(source); end = _FORMATS[to][0]
-    stem = Path(where).stem if where.endswith(".safetensors") else where
-    name = read_record(run)["id"].replace("/", "-") if run else re.sub(r"[^\w.-]+", "-", stem).strip("-.")
-    path = Path(out).expanduser() if out else Path("exported")/f"{name}{end}"
-    if path.is_dir(): raise KdnbError(f"--out {out} is a folder. Give a file in it: {path/(name + end)}")
+    end, _, _, code = _FORMATS[one_of(to, _FORMATS, "--to")]
+    place = Path(os.environ.get("KDNB_STARTED_IN") or "")/Path(source).expanduser()
+    where = str(place/"model.safetensors" if place.is_dir() else place if place.suffix == ".safetensors" else source)
+    run = Path(where).parent if Path(where).with_name("metrics.json").is_file() else None
+    name = read_record(run)["id"] if run else Path(where.removesuffix(".safetensors")).name
+    path = Path(out or f"exported/{re.sub(r'[^A-Za-z0-9_.-]+', '-', name).strip('-.')}{end}").expanduser()
     if path.suffix != end: raise KdnbError(f"--out {out} must end in {end}, as --to {to} writes such a file.")
     check_writable(path.absolute().parent, "the folder of --out")
-    model = open_model(where); size = _image_shape(model, shape, source)
-    far = _export_model(model.cpu(), path, size, source)
+    model = open_model(where).cpu(); size = _image_shape(model, shape, source)
+    far = _export_model(model, path, size, source)
     with torch.no_grad(): n_classes = model(_trial_images(size, 1)).shape[1]
+    lines, size = code.format(file=path.name), ", ".join(map(str, size))
+    text = _FILE_CARD.format(file=path.name, code=lines, far=far, to=to, source=source, size=size, n_classes=n_classes,
+                             torch=torch.__version__)
     beside, here = path.with_name(f"{path.name}.md"), show_path(path.absolute())
-    text = _file_card(path, to, source, size, n_classes, far, run)
+    if run: text += f"\n---\n\n{card(run)}"
     with atomic_path(beside) as aside: aside.write_text(text, encoding="utf-8")
-    return (f"{here}: {path.stat().st_size / 2**20:.1f} MiB, {count_parameters(model):,} parameters, "
-            f"images [N, {', '.join(map(str, size))}] in [0, 1] -> logits [N, {n_classes}]\n"
-            f"verified: its logits {_apart(far)}\n"
-            f"card: {show_path(beside.absolute())}\n\n{_OPEN[to][1].format(file=here)}")
+    return (f"{here}: {path.stat().st_size / 2**20:.1f} MiB, {count_parameters(model):,} parameters\n"
+            f"verified: its logits differ from the checkpoint's by at most {far:.1g} of the largest\n"
+            f"card: {show_path(beside.absolute())}\n\n{code.format(file=here)}")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['home', 'experiments', 'notebooks', 'own_notebooks', 'notebook', 'adopt', 'code_cells', 'about', 'Parameter',
-           'check_value', 'parse_value', 'typed', 'parameters', 'check_parameters', 'given', 'data_name']
+           'parse_value', 'typed', 'parameters', 'check_parameters', 'given', 'data_name']
 
 # %% ../../nbs/lab/01_parameters.ipynb #a53a53bd
 import ast, io, json, math, os, re, tokenize
@@ -22,11 +22,10 @@ def home() -> Path: # the root of the clone
     "The clone this package was installed from (`pip install -e .`), or else the one around the working folder."
     for root in (Path(kdnb.__file__).resolve().parent.parent, Path.cwd(), *Path.cwd().parents):
         if (root/"nbs"/"experiments").is_dir(): return root
-    raise KdnbError("the experiment notebooks (nbs/experiments) are not here. "
-                    "Go into a clone of kdnb, and install it with: pip install -e .")
+    raise KdnbError("there is no clone of kdnb here. Go into one, and install it: pip install -e .")
 
 
-def experiments() -> Path: # a folder
+def experiments() -> Path:
     "The folder of the experiment notebooks: `nbs/experiments` of the clone, or the one that `KDNB_EXPERIMENTS` names."
     named = os.environ.get("KDNB_EXPERIMENTS")
     return Path(named).resolve() if named else home()/"nbs"/"experiments"
@@ -42,15 +41,12 @@ def own_notebooks() -> dict: # name -> path
     return {Path(p).stem: Path(p) for p in os.environ.get("KDNB_OWN", "").split(os.pathsep) if p}
 
 
-def notebook(
-    name: str, # e.g. "train"
-) -> Path:
+def notebook(name: str) -> Path:
     "An experiment notebook, or one of the user's own that was adopted or lies in this folder."
     there = own_notebooks() | notebooks()
     if name in there: return there[name]
-    if (Path.cwd()/f"{name}.ipynb").is_file(): return notebook(adopt(f"{name}.ipynb"))
-    hint = "`kdnb list` says what each does; one of your own is named by its path, with .ipynb."
-    raise KdnbError(nearest(name, there, "notebook", hint))
+    if Path(f"{name}.ipynb").is_file(): return notebook(adopt(f"{name}.ipynb"))
+    raise KdnbError(nearest(name, there, "notebook", "One of your own is named by its path, with .ipynb."))
 
 
 def adopt(
@@ -60,15 +56,12 @@ def adopt(
     if not name.endswith(".ipynb"): return name
     path = Path(name).expanduser().resolve()
     if not path.is_file():
-        raise KdnbError(f"there is no notebook {name}. Give the path of one that exists, or one of: "
-                        f"{', '.join(notebooks())}.")
+        raise KdnbError(f"there is no notebook {name}. Give a path, or one of: {', '.join(notebooks())}.")
     if path.parent == experiments(): return path.stem
     if path.stem in notebooks():
-        raise KdnbError(f"{path.stem} is the name of an experiment notebook of kdnb, and runs carry their notebook's "
-                        f"name. Rename {name}.")
+        raise KdnbError(f"{path.stem} is the name of an experiment notebook of kdnb. Rename {name}.")
     if not re.fullmatch(r"[A-Za-z_][\w-]*", path.stem):
-        raise KdnbError(f"{name} cannot give its runs a name: only letters, digits, _ and - are possible, a letter "
-                        "first. Rename it.")
+        raise KdnbError(f"{name} cannot name runs. Rename it: letters, digits, _ and - only, a letter first.")
     os.environ["KDNB_OWN"] = os.pathsep.join(map(str, (own_notebooks() | {path.stem: path}).values()))
     return path.stem
 
@@ -77,27 +70,21 @@ def _cells(path) -> list: # (kind, source, tags) of each cell
     def about(c): return c["cell_type"], "".join(c.get("source", "")), c.get("metadata", {}).get("tags", [])
     try: return [about(c) for c in json.loads(Path(path).read_text(encoding="utf-8"))["cells"]]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
-        raise KdnbError(f"{path} cannot be read as a notebook ({' '.join(str(e).split())}). "
-                        "Restore it, e.g. with git checkout.") from None
+        raise KdnbError(f"{path} cannot be read as a notebook ({' '.join(str(e).split())}). Restore it.") from None
 
 
-def code_cells(
-    path, # a notebook
-) -> list: # (source, tags) of each code cell
+def code_cells(path) -> list: # (source, tags) of each code cell
     "The code of a notebook. Magics (`%matplotlib inline`, `!ls`) are left out."
-    def plain(source): return "\n".join("" if re.match(r"\s*[%!]", line) else line for line in source.splitlines())
-    return [(plain(source), tags) for kind, source, tags in _cells(path) if kind == "code"]
+    plain = re.compile(r"^[ \t]*[%!].*$", re.M)
+    return [(plain.sub("", source), tags) for kind, source, tags in _cells(path) if kind == "code"]
 
 
-def about(
-    path, # a notebook
-) -> str: # its title and the first sentence below
+def about(path) -> str: # its title and the first sentence below
     "What a notebook is for, from its first cell of prose."
     prose = next((source for kind, source, _ in _cells(path) if kind == "markdown"), "")
-    lines = [line.lstrip("#> ").strip() for line in prose.splitlines() if line.strip()]
-    sentence = re.split(r"(?<=[.:])\s", " ".join(lines[1:3]))[0] if len(lines) > 1 else ""
-    title = re.sub(r"(?<![.?!])$", ".", lines[0]) if lines else ""
-    return f"{title} {re.sub(':$', '.', sentence)}".strip()
+    title, *more = [line.lstrip("#> ").strip() for line in prose.splitlines() if line.strip()] or [""]
+    sentences = (title, re.split(r"(?<=[.:])\s", " ".join(more[:2]))[0])
+    return " ".join(s.rstrip(":.") + "." * (s[-1:] not in "?!") for s in sentences if s)
 
 # %% ../../nbs/lab/01_parameters.ipynb #fe22f5d0
 _TYPES = dict(int=int, float=float, str=str, bool=bool, list=list, dict=dict)
@@ -110,8 +97,8 @@ class Parameter:
     type: str # int, float, str, bool, list or dict
     default: object
     help: str = ""
-    low: float = None # smallest value allowed
-    high: float = None # largest value allowed
+    low: float = -math.inf # smallest value allowed
+    high: float = math.inf # largest value allowed
     choices: tuple = () # values allowed, as text
     each: bool = False # a list, one run per element
     place: bool = False # does not determine the result
@@ -124,20 +111,18 @@ class Parameter:
     @property
     def allowed(self) -> str:
         "What is allowed, in words."
+        low, high = map(math.isfinite, (self.low, self.high))
         if self.choices: return " | ".join(self.choices)
-        if None not in (self.low, self.high): return f"{self.low:g} to {self.high:g}"
-        if self.low is self.high: return ""
-        return f"at least {self.low:g}" if self.high is None else f"at most {self.high:g}"
+        if low and high: return f"{self.low:g} to {self.high:g}"
+        return f"at least {self.low:g}" if low else f"at most {self.high:g}" if high else ""
+
+    def allows(self, value) -> bool:
+        "Is this value, or this element of a list, one of those allowed?"
+        if self.choices: return str(value) in self.choices
+        if (self.low, self.high) == (-math.inf, math.inf): return not isinstance(value, float) or math.isfinite(value)
+        return type(value) in (int, float) and self.low <= value <= self.high
 
 # %% ../../nbs/lab/01_parameters.ipynb #d51c905d
-def _constrain(parameter: Parameter, text: str): # changes the parameter by what stands in braces
-    low, dots, high = text.partition("..")
-    if text in ("each", "place"): setattr(parameter, text, True)
-    elif "|" in text: parameter.choices = tuple(c.strip() for c in text.split("|"))
-    elif dots: parameter.low, parameter.high = (float(end) if end.strip() else None for end in (low, high))
-    else: raise ValueError(f"{{{text}}} is not understood")
-
-
 def _read_parameter(line: str) -> Parameter: # name: type = default  # help {constraint}
     node, = ast.parse(line).body
     tokens = tokenize.generate_tokens(io.StringIO(line).readline)
@@ -145,35 +130,31 @@ def _read_parameter(line: str) -> Parameter: # name: type = default  # help {con
     help = " ".join(re.sub(r"\{[^{}]*\}", "", comment).split())
     parameter = Parameter(node.target.id, node.annotation.id, ast.literal_eval(node.value), help)
     if parameter.type not in _TYPES: raise ValueError(f"{parameter.type} is no type for a parameter")
-    for text in re.findall(r"\{([^{}]*)\}", comment): _constrain(parameter, text.strip())
-    parameter.default = check_value(parameter, parameter.default)
+    for text in re.findall(r"\{([^{}]*)\}", comment):
+        low, dots, high = text.partition("..")
+        if text in ("each", "place"): setattr(parameter, text, True)
+        elif "|" in text: parameter.choices = tuple(c.strip() for c in text.split("|"))
+        elif dots: parameter.low, parameter.high = float(low or -math.inf), float(high or math.inf)
+        else: raise ValueError(f"{{{text}}} is not understood")
+    parameter.default = _check_value(parameter, parameter.default)
     return parameter
 
 # %% ../../nbs/lab/01_parameters.ipynb #7ca1b1d2
 def _refuse(parameter: Parameter, value):
-    allowed = f", {parameter.allowed}" if parameter.allowed else ""
-    meaning = f"It means: {parameter.help or parameter.name}."
-    raise KdnbError(f"parameter {parameter.name} cannot be {value!r}. Allowed: {parameter.type}{allowed}. {meaning}")
+    allowed = f"{parameter.type}{', ' * bool(parameter.allowed)}{parameter.allowed}"
+    help = f"It means: {parameter.help or parameter.name}."
+    raise KdnbError(f"parameter {parameter.name} cannot be {value!r}. Allowed: {allowed}. {help}")
 
 
-def check_value(
-    parameter: Parameter,
-    value, # what was given
-): # the value, of the parameter's type
-    "The value if it is allowed (a whole number counts as a float), else one line that says what is."
-    kind, low, high = _TYPES[parameter.type], parameter.low, parameter.high
+def _check_value(parameter: Parameter, value): # the value, of the parameter's type; a whole number counts as a float
+    kind = _TYPES[parameter.type]
     if kind is float and type(value) is int: value = float(value)
     if kind is list and isinstance(value, tuple): value = list(value)
-    if type(value) is not kind or (kind is float and not math.isfinite(value)): _refuse(parameter, value)
-    for element in value if kind is list else [value]:
-        if parameter.choices and str(element) not in parameter.choices: _refuse(parameter, value)
-        if low is high is None: continue
-        if type(element) not in (int, float): _refuse(parameter, value)
-        if low is not None and element < low or high is not None and element > high: _refuse(parameter, value)
-    return value
+    if type(value) is kind and all(map(parameter.allows, value if kind is list else [value])): return value
+    _refuse(parameter, value)
 
 # %% ../../nbs/lab/01_parameters.ipynb #cf708b68
-def _fraction(text: str) -> float: # 0.03, or 8/255
+def _number(text): # 8/255; YAML wants a point in 1e-3
     over, _, under = text.partition("/")
     return float(over) / float(under or 1)
 
@@ -183,19 +164,16 @@ def parse_value(
     text: str, # as typed on a command line
 ): # a checked value
     "Read a typed value: a float may be a fraction (8/255), a list needs no brackets, the rest is YAML."
-    if parameter.type == "str": return check_value(parameter, text)
+    if parameter.type == "str": return _check_value(parameter, text)
     if parameter.type == "list" and not text.strip().startswith("["): text = f"[{text}]"
-    try: value = _fraction(text) if parameter.type == "float" else yaml.safe_load(text)
+    try: value = _number(text) if parameter.type == "float" else yaml.safe_load(text)
     except (ValueError, ZeroDivisionError, RecursionError, yaml.YAMLError): _refuse(parameter, text)
-    def number(v): # YAML wants a point in 1e-3
-        return float(v) if isinstance(v, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", v) else v
-    return check_value(parameter, [number(v) for v in value] if isinstance(value, list) else value)
+    def number(v): return _number(v) if isinstance(v, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", v) else v
+    return _check_value(parameter, [number(v) for v in value] if isinstance(value, list) else value)
 
 
-def typed(
-    value, # of a parameter
-) -> str: # what `parse_value` reads as this value
-    "A parameter's value as it is typed on a command line."
+def typed(value) -> str:
+    "A parameter's value as it is typed on a command line, for `parse_value`."
     if isinstance(value, str): return value
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf)
     text = text.removesuffix("\n...\n").strip()
@@ -203,14 +181,11 @@ def typed(
     return text[1:-1] if bare else text
 
 # %% ../../nbs/lab/01_parameters.ipynb #a7374c13
-def parameters(
-    name: str, # a notebook
-) -> dict: # parameter's name -> Parameter
+def parameters(name: str) -> dict: # parameter's name -> Parameter
     "The parameters of an experiment notebook, read from its one cell that is tagged so."
-    path = notebook(name)
+    path, found = notebook(name), {}
     tagged = [source for source, tags in code_cells(path) if "parameters" in tags]
     if len(tagged) != 1: raise KdnbError(f"{path} has {len(tagged)} cells tagged `parameters`. It must have one.")
-    found = {}
     for line in tagged[0].splitlines():
         if not line.strip() or line.lstrip().startswith("#"): continue
         try: parameter = _read_parameter(line)
@@ -223,20 +198,10 @@ def parameters(
     return found
 
 
-def _check_variants(name: str, variants: list, known: dict):
-    fixed = {"variants", *(k for k, p in known.items() if p.place)}
-    for variant in variants:
-        if not isinstance(variant, dict):
-            raise KdnbError(f"variants of {name}: {variant!r} is no set of parameters. Give a list of {{name: value}}.")
-        if bad := sorted(fixed & set(variant)):
-            raise KdnbError(f"variants of {name} cannot differ in {bad[0]!r}. Leave it out: it is one for a call.")
-        _check(name, variant, known)
-
-
 def _check(name: str, given: dict, known: dict) -> dict: # those that were given, checked
     for key in given:
         if key not in known: raise KdnbError(nearest(key, known, f"parameter of {name}:"))
-    return {key: check_value(known[key], value) for key, value in given.items()}
+    return {key: _check_value(known[key], value) for key, value in given.items()}
 
 
 def check_parameters(
@@ -245,9 +210,14 @@ def check_parameters(
 ) -> dict: # all of them, checked
     "Fill in the defaults, and refuse an unknown name or a bad value in one line."
     known = parameters(name)
-    checked = _check(name, given, known)
-    full = {key: checked.get(key, p.default) for key, p in known.items()}
-    _check_variants(name, full.get("variants", []), known)
+    full = {key: p.default for key, p in known.items()} | _check(name, given, known)
+    fixed = {"variants", *(k for k, p in known.items() if p.place)}
+    for variant in full.get("variants", []):
+        if not isinstance(variant, dict):
+            raise KdnbError(f"variants of {name}: {variant!r} is no set of parameters. Give a list of {{name: value}}.")
+        if bad := sorted(fixed & set(variant)):
+            raise KdnbError(f"variants of {name} cannot differ in {bad[0]!r}. Leave it out: it is one for a call.")
+        _check(name, variant, known)
     return full
 
 # %% ../../nbs/lab/01_parameters.ipynb #4739c249
@@ -261,8 +231,6 @@ def given(
     return found
 
 
-def data_name(
-    data: str, # a known data set, or a folder
-) -> str:
+def data_name(data: str) -> str:
     "The name of a data set in paths: a folder counts by its last part."
     return Path(data).name or "data"

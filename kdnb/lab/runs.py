@@ -8,8 +8,8 @@ __all__ = ['ID', 'run_id', 'runs_root', 'show_path', 'check_writable', 'revision
            'model_of', 'network_and_data']
 
 # %% ../../nbs/lab/02_runs.ipynb #21d39d76
-import ast, contextlib, csv, functools, hashlib, importlib.metadata, io, os, platform, re, resource, shutil, subprocess
-import sys, tempfile, time
+import contextlib, csv, functools, hashlib, importlib.metadata, io, modulefinder, os, platform, re, resource, shutil
+import subprocess, sys, tempfile, time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,10 +26,7 @@ ID = re.compile(r"[\w-]+/[0-9a-f]{12}")  # what a run's id looks like
 
 
 @functools.cache
-def _data_mark(
-    data: str, # a known data set, or a folder
-) -> str:
-    "What a data set is called where runs are named: a folder by its name and its files' names and lengths."
+def _data_mark(data: str) -> str: # of a folder its name, and a digest of its files' names and lengths
     folder = Path(data)
     if os.sep not in data or not folder.is_dir(): return data
     files = ((str(p.relative_to(folder)), p.stat().st_size) for p in folder.rglob("*") if p.is_file())
@@ -51,7 +48,7 @@ def _single(name: str, params: dict) -> dict: # all parameters of one run: the {
 
 def run_id(
     name: str, # a notebook
-    params: dict, # its parameters, with the {each} list of one element, or with the element under its singular name
+    params: dict, # its parameters; one element of the {each} list, or that element under its singular name
 ) -> str: # "<notebook>/<12 hexadecimal digits>"
     "The name of a run: equal names were asked for the same."
     places = {p.name for p in parameters(name).values() if p.place}
@@ -59,14 +56,10 @@ def run_id(
     return f"{name}/{short_hash([name, asked])}"
 
 # %% ../../nbs/lab/02_runs.ipynb #78b3ed92
-def runs_root(
-    runs: str = "", # a folder; empty: the smoke profile's
-    data: str = "", # data set; empty: the embedded one
-) -> Path:
+def runs_root(runs: str = "", data: str = "") -> Path:
     "The folder that holds runs; without a name `smoke/<data>` of the clone's runs, or of the folder `KDNB_RUNS`."
     if runs: return Path(runs).expanduser().resolve()
-    place = Path(os.environ.get("KDNB_RUNS") or home()/"runs").resolve()
-    return place/"smoke"/data_name(data or "fashion_mnist_mini")
+    return Path(os.environ.get("KDNB_RUNS") or home()/"runs").resolve()/"smoke"/data_name(data or "fashion_mnist_mini")
 
 
 def show_path(path: Path) -> str:
@@ -80,24 +73,17 @@ def check_writable(
     what: str, # what it is called
 ):
     "Refuse a folder that cannot be made or written to. (Permissions do not tell, so we try.)"
-    folder = Path(folder)
-    above = next(p for p in (folder, *folder.parents) if p.exists())
-    try:
-        if not above.is_dir(): raise NotADirectoryError(0, f"{above} is a file")
-        with tempfile.NamedTemporaryFile(dir=above, prefix=".kdnb"): pass
+    above = next(p for p in (Path(folder), *Path(folder).parents) if p.exists())
+    try: tempfile.TemporaryFile(dir=above).close()
     except OSError as e:
-        choose = "Choose a folder that you may write to."
-        raise KdnbError(f"{what} {folder} cannot be written to ({e.strerror}). {choose}") from None
+        raise KdnbError(f"{what} {folder} cannot be written to ({e.strerror}). Choose another folder.") from None
 
 # %% ../../nbs/lab/02_runs.ipynb #0e538508
 @functools.cache
 def revision() -> dict: # commit, dirty: both None outside git
     "The git commit of the clone, and whether files were changed since."
-    quiet = dict(text=True, stderr=subprocess.DEVNULL, timeout=20)
-    def git(*words): return subprocess.check_output(["git", "-C", home(), *words], **quiet).strip()
-    try:
-        changed = git("status", "--porcelain", "--", "kdnb", "nbs", "setup.py", "settings.ini")
-        return dict(commit=git("rev-parse", "HEAD"), dirty=bool(changed))
+    def git(*words): return subprocess.check_output(["git", "-C", home(), *words], text=True, stderr=subprocess.DEVNULL)
+    try: return dict(commit=git("rev-parse", "HEAD").strip(), dirty=bool(git("status", "--porcelain", "kdnb", "nbs")))
     except (OSError, subprocess.SubprocessError, KdnbError): return dict(commit=None, dirty=None)
 
 
@@ -105,12 +91,12 @@ def cores() -> int:
     "CPU cores this process may use, a container's quota counted."
     n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max": n = min(n, max(1, int(quota) // int(period)))
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split()) # the quota may be "max"
+        n = min(n, max(1, quota // period))
     return n
 
 
-def _provenance() -> dict: # versions, revision, hardware: what made a result apart from parameters and functions
+def _provenance() -> dict: # versions, revision, hardware
     import torch
     versions, cpu = {"python": platform.python_version()}, platform.processor() or platform.machine()
     for package in ("kdnb", "torch", "torchvision", "numpy"):
@@ -130,59 +116,48 @@ def _digest_of(path: Path, size: int, stamp: int) -> str:
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def _sha256(path: Path) -> str: return _digest_of(path, path.stat().st_size, path.stat().st_mtime_ns)
+def _file(path: Path) -> dict:
+    stat = path.stat()
+    return dict(size=stat.st_size, sha256=_digest_of(path, stat.st_size, stat.st_mtime_ns))
 
 
 def _files(folder: Path) -> dict: # name -> size and sha256
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != _BEGUN]
-    return {str(p.relative_to(folder)): dict(size=p.stat().st_size, sha256=_sha256(p)) for p in files}
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != _BEGUN)
+    return {str(p.relative_to(folder)): _file(p) for p in files}
 
 
-def read_record(
-    folder: Path, # of a run
-) -> dict: # what metrics.json holds
+def read_record(folder: Path) -> dict: # what metrics.json holds
     "The record of a finished run, or one line that says what is wrong with it."
-    record = load_json(Path(folder)/"metrics.json")
+    path = Path(folder)/"metrics.json"; record = load_json(path)
     parts = dict(id=str, experiment=str, params=dict, files=dict, fingerprint=str, code=dict, used=dict)
     if isinstance(record, dict) and all(isinstance(record.get(k), kind) for k, kind in parts.items()): return record
-    raise KdnbError(f"{Path(folder)/'metrics.json'} is no record of a run. Delete the folder, and make it again.")
+    raise KdnbError(f"{path} is no record of a run. Delete the folder, and make it again.")
 
 
-def damage(
-    folder: Path, # of a finished run
-) -> str: # "" when the run is whole
+def damage(folder: Path) -> str: # "" when the run is whole
     "What is wrong with a finished run's files, in one line."
     try: files = read_record(folder)["files"]
     except (KdnbError, OSError) as e: return " ".join(str(e).split())
-    for name, file in files.items():
-        path = folder/name
+    for path, file in ((folder/name, file) for name, file in files.items()):
         if not path.is_file(): return f"{path} is missing."
-        size = path.stat().st_size
-        if size != file["size"]: return f"{path} is damaged ({size:,} bytes instead of {file['size']:,})."
-        if _sha256(path) != file["sha256"]: return f"{path} is damaged: its content is not what was written."
+        if _file(path) != file: return f"{path} is damaged: its content is not what was written."
     return ""
 
 
 def _fingerprint(folder: Path, metrics: dict) -> str: # of the result; seconds do not count
     def timeless(v): return {k: timeless(x) for k, x in v.items() if k != "seconds"} if isinstance(v, dict) else v
-    def content(p):
-        if p.suffix != ".csv": return _sha256(p)
+    def content(p, file):
+        if p.suffix != ".csv": return file["sha256"]
         with open(p, newline="") as f: return [timeless(row) for row in csv.DictReader(f)]
-    files = {name: content(folder/name) for name in _files(folder) if "seconds" not in name}
+    files = {name: content(folder/name, f) for name, f in _files(folder).items() if "seconds" not in name}
     return short_hash([timeless(metrics), files])
 
 # %% ../../nbs/lab/02_runs.ipynb #699d7001
-def _beside(sources: list, folder: Path) -> dict: # file -> source: what a user's notebook imports, and that in turn
-    found, todo = {}, list(sources)
-    while todo:
-        nodes = list(ast.walk(ast.parse(todo.pop())))
-        names = [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
-        names += [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module]
-        for top in {name.split(".")[0] for name in names}:
-            for path in (folder/f"{top}.py", *sorted((folder/top).rglob("*.py"))):
-                if not path.is_file() or (key := f"beside:{path.relative_to(folder)}") in found: continue
-                found[key] = path.read_text(encoding="utf-8"); todo.append(found[key])
-    return found
+def _beside(source: str, folder: Path) -> dict: # file -> source: what a user's notebook imports there, and that in turn
+    finder = modulefinder.ModuleFinder([str(folder)])
+    finder.load_module("__main__", io.StringIO(source), "", ("", "r", 1)) # 1: it is source
+    files = sorted(Path(m.__file__) for m in finder.modules.values() if m.__file__)
+    return {f"beside:{p.relative_to(folder)}": p.read_text(encoding="utf-8") for p in files}
 
 
 @functools.lru_cache(99)
@@ -190,26 +165,25 @@ def _own_code(path: Path, stamp: int, beside: bool) -> dict: # name -> source: o
     cells = [source for source, tags in code_cells(path) if "parameters" not in tags]
     last = max((i for i, source in enumerate(cells) if ".make(" in source), default=len(cells) - 1)
     source = "\n".join(cells[:last + 1])
-    return {f"notebook:{path.stem}": source, **(_beside([source], path.parent) if beside else {})}
+    return {f"notebook:{path.stem}": source, **(_beside(source, path.parent) if beside else {})}
+
+
+def _texts(value) -> list: # in parameters, however deep
+    if isinstance(value, str): return [value]
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [text for v in parts for text in _texts(v)]
 
 
 def _digests(name: str, params: dict, functions: list, follow: bool) -> dict: # function, notebook, file -> digest
-    def words(v):
-        if isinstance(v, str): return {v, *re.split(r"[-_:/]", v)}
-        parts = [*v, *v.values()] if isinstance(v, dict) else v if isinstance(v, (list, tuple)) else ()
-        return set().union(*map(words, parts))
+    words = {word for text in _texts(list(params.values())) for word in (text, *re.split(r"[-_:/]", text))}
     path = (own_notebooks() | notebooks()).get(name)
     own = _own_code(path, path.stat().st_mtime_ns, name in own_notebooks()) if path else {}
-    return traces.digests(functions, words(list(params.values())), follow, own)
+    return traces.digests(functions, words, follow, own)
 
 
-def mentioned(
-    value, # parameters, however deep
-) -> list: # of ids, each once
-    "The runs that a value names."
-    if isinstance(value, str): return [value] if ID.fullmatch(value) else []
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    return list(dict.fromkeys(id for v in parts for id in mentioned(v)))
+def mentioned(value) -> list: # of ids, each once
+    "The runs that parameters name."
+    return list(dict.fromkeys(filter(ID.fullmatch, _texts(value))))
 
 # %% ../../nbs/lab/02_runs.ipynb #ef188568
 def _folder(root: Path, id: str): # of a run, in the smoke profile perhaps beside another data set's runs; or None
@@ -218,12 +192,12 @@ def _folder(root: Path, id: str): # of a run, in the smoke profile perhaps besid
 
 
 def _changed(root: Path, record: dict) -> str: # why a run is stale; "" when it is not
-    code, params = record["code"], record["params"]
+    code = record["code"]
     functions = [key for key in code if key.startswith("kdnb")]
-    now = _digests(record["experiment"], params, functions, record.get("follow", False))
-    for key, digest in code.items():
-        if key not in now and key in functions: return f"{key}, which it went through, is not there any more"
-        if now.get(key, digest) != digest: return f"{key}, which it went through, has changed"
+    now = _digests(record["experiment"], record["params"], functions, record.get("follow", False))
+    for key, digest in code.items(): # a notebook that is not here is as it was, a function is not
+        if now.get(key, None if key in functions else digest) != digest:
+            return f"{key}, which it went through, has changed"
     for id, mark in record["used"].items():
         if _mark(root, id) not in (mark, ""): return f"run {id}, which it read, has changed"
     return ""
@@ -243,16 +217,15 @@ class _Work:
     resumed: bool = False # an earlier attempt ended early, and left what to go on from
 
 
-_GOES_ON = ("state.safetensors", "model.safetensors", "rows.csv", "labels.safetensors") # interrupted work needs one
+_GOES_ON = {"state.safetensors", "model.safetensors", "rows.csv", "labels.safetensors"} # interrupted work needs one
 
 
 def _can_go_on(folder: Path) -> bool: return any(p.name in _GOES_ON for p in folder.rglob("*"))
 
 
 def _science() -> str: # a digest of all code that can have a part in a result
-    files = sorted(Path(kdnb.__file__).parent.glob("*.py"))
-    no_part = ("_modidx.py", "basics.py", "plots.py", "tables.py")
-    return short_hash([p.read_text(encoding="utf-8") for p in files if p.name not in no_part])
+    files, no_part = Path(kdnb.__file__).parent.glob("*.py"), ("_modidx", "basics", "plots", "tables")
+    return short_hash([p.read_text(encoding="utf-8") for p in sorted(files) if p.stem not in no_part])
 
 
 def _begin(run) -> dict: # what an earlier attempt left: seconds, functions and their digests; {} for a new one
@@ -270,10 +243,9 @@ def _went_through(run, left: dict) -> dict: # code, used, follow: for the record
     functions = sorted({*functions, *(k for k in left.get("code") or () if k.startswith("kdnb"))})
     p = run.params
     unseen = p.get("compile") or p.get("processes", 1) != 1 or left and not left.get("code")
-    follow = bool(unseen) or not traces.watched()
-    code = _digests(run.name, p, functions, follow)
-    written = traces.changed_since()
-    code |= {key: "written while it ran" for key in code if key.split(":")[0] in written}
+    follow, written = bool(unseen) or not traces.watched(), traces.changed_since()
+    code = {key: "written while it ran" if key.split(":")[0] in written else digest
+            for key, digest in _digests(run.name, p, functions, follow).items()}
     marks = {id: _mark(run.root, id) for id in sorted({*used, *mentioned(p)} - {run.id})}
     return dict(code=code, used={id: mark for id, mark in marks.items() if mark}, follow=follow)
 
@@ -309,7 +281,7 @@ class Run:
         self.id = run_id(name, self.params)
         self._place(runs_root(runs, self.params.get("data", "")))
         if _made and _made[-1][0] == name: _made[-1][1].append(self.id)
-        elif os.environ.get("KDNB_NOTEBOOK") == name: # whoever executes the notebook wants to know
+        elif os.environ.get("KDNB_NOTEBOOK") == name: # for the process that executes the notebook
             with open(os.environ["KDNB_MADE"], "a") as f: f.write(f"{self.folder}\n")
 
     def _place(self, root: Path):
@@ -340,17 +312,18 @@ class Run:
 
     def __repr__(self): return f"Run({self.id}, {self.why or 'complete'})"
 
-    def _locked(self): # a context
-        try: self.lock.parent.mkdir(parents=True, exist_ok=True); self.lock.touch()
-        except OSError as e:
-            raise KdnbError(f"cannot write to {self.lock.parent}: {e.strerror}. Choose another folder.") from None
+    def _locked(self) -> FileLock:
+        check_writable(self.lock.parent, "the folder of runs")
+        self.lock.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(self.lock, is_singleton=True)
 
     def set_aside(self) -> str: # what happened, in a line
         "A damaged run gets out of the way, but is not thrown away."
         message, place = damage(self.folder), self.root/"damaged"
-        aside = next(p for n in range(1, 10**6) if not (p := place/f"{self.name}-{self.folder.name}-{n}").exists())
-        try: aside.parent.mkdir(exist_ok=True); os.rename(self.folder, aside)
+        try:
+            place.mkdir(exist_ok=True)
+            aside = tempfile.mkdtemp(dir=place, prefix=f"{self.name}-{self.folder.name}-")
+            os.rename(self.folder, aside)
         except OSError as e:
             raise KdnbError(f"{message} It cannot be moved ({e.strerror}). Delete {self.folder}.") from None
         return f"{message} The run is set aside in {show_path(aside)}, to be made again."
@@ -401,15 +374,15 @@ def find_run(
 ) -> Run:
     "A finished run, every file checked, or one line that says how to get it."
     root = runs_root(runs)
-    if not ID.fullmatch(id):
-        raise KdnbError(f"{id!r} is no run id: <notebook>/<12 hexadecimal digits>, the name of a folder in {root}.")
+    if not ID.fullmatch(id): raise KdnbError(f"{id!r} is no run id. Give <notebook>/<12 hexadecimal digits>.")
     run = Run.__new__(Run); run.name, run.id = id.split("/")[0], id
     folder = root/id if runs else _folder(root, id) or root/id # perhaps made on another data set
     run._place(folder.parents[1])
     if not run.there:
-        if run.name not in notebooks() | own_notebooks(): raise KdnbError(nearest(run.name, notebooks(), "notebook"))
-        raise KdnbError(f"run {id} is not in {root if runs else root.parent}. Make it with kdnb reproduce, or with "
-                        f"kdnb run {run.name}; what lies elsewhere is found with -p runs FOLDER.")
+        known = notebooks() | own_notebooks()
+        if run.name not in known: raise KdnbError(nearest(run.name, known, "notebook"))
+        raise KdnbError(f"run {id} is not in {root if runs else root.parent}. Name its folder of runs, or make it: "
+                        f"kdnb reproduce, or kdnb run {run.name}.")
     if damage(run.folder): raise KdnbError(f"{run.set_aside()} Start the same command again.")
     traces.reads(id)
     run.params = run.metrics["params"]
@@ -440,26 +413,21 @@ def ensure(
 ) -> str: # a run id
     "The id itself; for an empty string that of a run made here with the notebook's own tiny defaults."
     if id: return id
-    places = {"runs": str(runs)} if "runs" in parameters(name) else {}
     _made.append((name, []))
-    try: run_cells(name, check_parameters(name, {**places, **params}))
+    try: run_cells(name, check_parameters(name, {"runs": str(runs), **params}))
     finally: _, made = _made.pop()
     if not made: raise KdnbError(f"notebook {name} made no run.")
     return made[0]
 
 # %% ../../nbs/lab/02_runs.ipynb #b905cca6
-def pictures_of(
-    params: dict, # of a run or a call
-) -> dict: # size, resize and stream, for `load_data`
-    "How a folder's pictures are read; without such parameters they are read as they are."
+def pictures_of(params: dict) -> dict: # size, resize and stream, for `load_data`
+    "How a folder's pictures are read for a run or a call; without such parameters they are read as they are."
     size, resize = (params.get(k) or None for k in ("size", "resize"))
     return dict(size=size, resize=resize, stream=params.get("stream", False))
 
 
-def data_here(
-    data: str, # the data set that a run was made with
-) -> str:
-    "The same, or the folder of that name that `KDNB_DATA` holds: on another machine it may lie elsewhere."
+def data_here(data: str) -> str:
+    "A run's data set, or the folder of that name that `KDNB_DATA` holds: on another machine it may lie elsewhere."
     given = os.environ.get("KDNB_DATA", "")
     moved = os.sep in data and not Path(data).is_dir() and os.sep in given and data_name(given) == data_name(data)
     return given if moved else data
@@ -487,7 +455,7 @@ def data_of(
 
 def model_of(
     run, # a run of train
-    device="cpu", # where the model shall live
+    device="cpu",
 ): # the network with its noise, in evaluation mode
     "The model that a run kept: its best epoch by the validation images."
     from kdnb.checkpoints import load_model
@@ -499,24 +467,15 @@ def network_and_data(
     model: str, # a run's id, or a network that the user brings, as `open_model` names it
     runs: str = "", # folder of the runs
     root: str = "data", # folder of the downloaded data sets
-    device="cpu", # where the network shall live
+    device="cpu",
     data: str = "", # the data set of a network that is no run
     download: bool = False, # may data and weights be fetched?
 ) -> tuple: # (the network, in evaluation mode; `Splits`)
     "A model to look at, and images it should know."
-    import torch
-    from kdnb.checkpoints import open_model
+    from kdnb.checkpoints import logits_of, open_model
     from kdnb.data import load_data
     if ID.fullmatch(model): run = find_run(runs, model); return model_of(run, device), data_of(run, root)
     if not data: raise KdnbError(f"{model} is no run, so its data set is not known. Give data: a name or a folder.")
     net, splits = open_model(model, root, download).to(device), load_data(data, root, download)
-    try:
-        with torch.no_grad(): z = net(splits.test.floats(slice(0, 2)).to(device))
-    except RuntimeError as e:
-        raise KdnbError(f"{model} cannot take {data}'s images of shape {splits.shape}: {str(e).splitlines()[0]}. "
-                        "Give other data, or another network.") from None
-    if tuple(getattr(z, "shape", ())) != (2, splits.n_classes):
-        answer = tuple(z.shape) if hasattr(z, "shape") else type(z).__name__
-        raise KdnbError(f"{model} answers two images of {data} with {answer}, not with logits (2, {splits.n_classes}). "
-                        f"Give a network that knows its {splits.n_classes} classes.")
+    logits_of(net, splits.test.floats(slice(0, 2)).to(device), model, splits.n_classes)
     return net, splits

@@ -9,7 +9,6 @@ __all__ = ['watched', 'begin', 'turn', 'apart', 'reads', 'digests', 'entered', '
 import ast, atexit, contextlib, functools, os, re, sys, threading, time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 import kdnb
 from ..basics import short_hash
@@ -35,14 +34,14 @@ def _part(found: dict): # go on noting in this dict
 
 
 def watched() -> bool:
-    "Is anything noted? A debugger keeps its place, and a notebook that never called `given` is not watched."
+    "Is anything noted? Not where a debugger has the place, or a notebook never called `given`."
     return sys.monitoring.get_tool(4) == "kdnb" if _NEW else sys.gettrace() is _on_call
 
 
 def begin():
     "From here on take note of what is executed."
     _records[-1] = {}, time.time()
-    _part(_records[-1][0])
+    turn(False)
     if watched(): return
     if _NEW and sys.monitoring.get_tool(4) is None:
         start = sys.monitoring.events.PY_START
@@ -52,10 +51,8 @@ def begin():
         sys.settrace(_on_call); threading.settrace(_on_call); atexit.register(sys.settrace, None)
 
 
-def turn(
-    on: bool = True, # False: what follows belongs to all runs again
-):
-    "A run's turn begins."
+def turn(on: bool = True):
+    "A run's turn begins, or ends: what follows belongs to all runs again."
     _part({} if on else _records[-1][0])
 
 
@@ -63,14 +60,12 @@ def turn(
 def apart():
     "A notebook that is executed inside has a record of its own."
     before = _seen
-    _records.append(({}, time.time())); _part(_records[-1][0])
+    _records.append(({}, time.time())); turn(False)
     try: yield
     finally: _records.pop(); _part(before)
 
 
-def reads(
-    id: str, # of a run
-):
+def reads(id: str):
     "Note that a run was read."
     _seen[id] = id
 
@@ -81,10 +76,13 @@ _NOTES = {"nearest", "warn", "one_of"}  # calls that speak to a person; only the
 
 def _fields(node: ast.AST) -> list: # (name, value) of the parts that mean something
     if isinstance(node, ast.Raise): return [("exc", node.exc.func if isinstance(node.exc, ast.Call) else node.exc)]
-    called = isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", ""))
+    called = isinstance(node, ast.Call) and _last(node.func)
     if called in _NOTES: return [("func", node.func), ("args", node.args[:1] if called == "one_of" else [])]
     skip = _UNSAID | ({"annotation"} if isinstance(node, ast.arg) else set())
     return [(k, v) for k, v in ast.iter_fields(node) if k not in skip and v is not None and v != []]
+
+
+def _last(node) -> str: return getattr(node, "attr", getattr(node, "id", "")) # functools.cache -> cache
 
 
 def _says(node) -> bool: # neither a text nor an import (what the names stand for is looked up)
@@ -114,25 +112,33 @@ def _counts(module: str, name: str) -> bool:
     return module.split(".")[0] == "kdnb" and not re.match(r"kdnb\.(basics|lab)\b", module)
 
 # %% ../../nbs/lab/00_traces.ipynb #8364b870
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 
 
-class _Piece(NamedTuple):
-    "A definition, or a part of a table."
-    text: str
-    names: list # that it refers to
-    called: set # those that a constant calls: it did so when its module was imported
-    keyed: set # those that it only looks entries up in: x in TABLE, TABLE[x]
-    words: set # texts in it
+class _Piece:
+    "A definition, or a part of a table, as a list of nodes."
+    def __init__(self, nodes: list, constant: bool = False):
+        def dotted(n):
+            if isinstance(n, ast.Name): return n.id
+            return f"{n.value.id}.{n.attr}" if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) else ""
+        found = list(_walk(nodes))
+        looked_up = [c for n in found if isinstance(n, ast.Compare) for c in n.comparators]
+        looked_up += [n.value for n in found if isinstance(n, ast.Subscript)]
+        times, keyed = (Counter(map(dotted, part)) for part in (found, looked_up))
+        self.text, self.names = _plain(nodes), sorted({*times} - {""}) # names: that it refers to
+        self.keyed = {k for k in keyed if keyed[k] == times[k]} # only to look entries up: x in TABLE, TABLE[x]
+        self.called = {dotted(n.func) for n in found if constant and isinstance(n, ast.Call)} # when it was imported
+        self.words = {n.value for n in found if isinstance(n, ast.Constant) and isinstance(n.value, str)}
 
 
 class _Room:
-    "The definitions of a module, or of a notebook's code."
-    def __init__(self, name: str, body: list):
-        self.name, self.body = name, body
-        self.functions, self.classes, self.values, self.imports, self.known = {}, {}, {}, {}, {}
-        self._take(body, "")
-        for node in (n for top in body for n in ast.walk(top)): # imports may stand anywhere
+    "What a module, or a notebook's code, defines: name -> nodes."
+    def __init__(self, name: str, source: str):
+        self.name, self.body, self.nodes, self.imports = name, ast.parse(source).body, {}, {}
+        self.piece = functools.cache(self._piece)
+        self._take(self.body, "")
+        for node in (n for top in self.body for n in ast.walk(top)): # imports may stand anywhere
             if isinstance(node, ast.ImportFrom):
                 base = name.split(".")[:-node.level] if node.level else []
                 module = ".".join([*base, *([node.module] if node.module else [])])
@@ -141,111 +147,87 @@ class _Room:
 
     def _take(self, body: list, within: str):
         for node in body:
-            if isinstance(node, _DEFINITIONS):
-                kind = self.classes if isinstance(node, ast.ClassDef) else self.functions
-                kind.setdefault(within + node.name, []).append(node)
-                if kind is self.classes: self._take(node.body, f"{within}{node.name}.")
-            elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and not within:
-                for target in getattr(node, "targets", [getattr(node, "target", None)]):
-                    for n in ast.walk(target):
-                        if isinstance(n, ast.Name): self.values.setdefault(n.id, []).append(node)
+            names = []
+            if isinstance(node, _DEFINITIONS): names = [within + node.name]
+            elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+                targets = getattr(node, "targets", [getattr(node, "target", None)])
+                names = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and not within]
             else: self._take([n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)], within)
+            for name in names: self.nodes.setdefault(name, []).append(node)
+            if isinstance(node, ast.ClassDef): self._take(node.body, f"{names[0]}.")
 
-    def piece(self, kind: str, name: str, words: set, keyed: bool = False) -> _Piece:
-        nodes = getattr(self, kind)[name]
-        if kind == "values": return _about([_chosen(n, words, keyed) for n in nodes])
-        if (kind, name) not in self.known:
-            about = _about([_head_of(nodes[0])] if kind == "classes" else nodes)
-            self.known[kind, name] = about._replace(called=set())
-        return self.known[kind, name]
+    def kind(self, name: str): return type(self.nodes.get(name, [None])[0]) # of node
 
-
-def _head_of(node: ast.ClassDef) -> list: # without its methods
-    fields = (n for n in node.body if not isinstance(n, _DEFINITIONS))
-    return [*node.decorator_list, *node.bases, *node.keywords, *fields]
+    def _piece(self, name: str, words: frozenset = None) -> _Piece: # words: only these entries of a table
+        first, *more = nodes = self.nodes[name]
+        if isinstance(first, _FUNCTIONS): return _Piece(nodes)
+        if not isinstance(first, ast.ClassDef): return _Piece([_chosen(n, words) for n in nodes], constant=True)
+        fields = (n for n in first.body if not isinstance(n, _DEFINITIONS)) # its methods count where they are entered
+        return _Piece([[*first.decorator_list, *first.bases, *first.keywords, *fields]])
 
 
-def _chosen(node, words: set, keyed: bool) -> list: # the entries of a table that were asked for; all of what is none
+def _chosen(node, words) -> list: # the entries of a table that were asked for; all of what is none
     table, entries = node.value, {}
     if isinstance(table, ast.Dict): entries = dict(zip((getattr(k, "value", None) for k in table.keys), table.values))
-    elif isinstance(table, ast.Call) and getattr(table.func, "id", "") == "dict" and not table.args:
+    elif isinstance(table, ast.Call) and _last(table.func) == "dict" and not table.args:
         entries = {k.arg: k.value for k in table.keywords}
     elif isinstance(table, (ast.Tuple, ast.List, ast.Set)): entries = {getattr(e, "value", None): e for e in table.elts}
-    if not keyed or not entries or not all(isinstance(k, str) for k in entries): return [node]
+    if words is None or not entries or not all(isinstance(k, str) for k in entries): return [node]
     return [n for k in entries if k in words for n in (ast.Constant(k), entries[k])]
 
 
-def _about(nodes: list) -> _Piece:
-    found = list(_walk(nodes))
-    def dotted(n):
-        if isinstance(n, ast.Name): return n.id
-        return f"{n.value.id}.{n.attr}" if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) else ""
-    called = {dotted(n.func) for n in found if isinstance(n, ast.Call)}
-    words = {n.value for n in found if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    looked_up = [c for n in found if isinstance(n, ast.Compare) for c in n.comparators]
-    looked_up += [n.value for n in found if isinstance(n, ast.Subscript)]
-    times, keyed = (Counter(map(dotted, part)) for part in (found, looked_up))
-    return _Piece(_plain(nodes), sorted({*times} - {""}), called, {k for k in keyed if keyed[k] == times[k]}, words)
-
-
-@functools.cache
-def _read(path: str, stamp: int, name: str) -> _Room:
-    return _Room(name, ast.parse(Path(path).read_text(encoding="utf-8")).body)
+@functools.lru_cache(99)
+def _read(path: str, stamp: int, name: str) -> _Room: return _Room(name, Path(path).read_text(encoding="utf-8"))
 
 
 def _room(name: str): # None where there is no such module of kdnb
     first, *rest = name.split(".")
-    if first != "kdnb": return None
     path = os.path.join(_HOME, *rest)
     path = f"{path}/__init__.py" if os.path.isdir(path) else f"{path}.py"
-    return _read(path, os.stat(path).st_mtime_ns, name) if os.path.exists(path) else None
+    return _read(path, os.stat(path).st_mtime_ns, name) if first == "kdnb" and os.path.exists(path) else None
 
 # %% ../../nbs/lab/00_traces.ipynb #89149d1e
-def _find(room: _Room, name: str) -> tuple: # (room, kind, name) of a definition; else (None, "", its name)
+def _find(room: _Room, name: str) -> tuple: # (room, name) of a definition; else (None, its name)
     first, _, rest = name.partition(".")
-    for kind in ("functions", "classes", "values"):
-        if first in getattr(room, kind): return room, kind, first
+    if first in room.nodes: return room, first
     module, there = room.imports.get(first, ("", ""))
-    inner = _room(f"{module}.{there}".rstrip("."))
-    if inner: return _find(inner, rest) if rest else (None, "", "")
+    if inner := _room(f"{module}.{there}".rstrip(".")): return _find(inner, rest) if rest else (None, "")
     if there and (outer := _room(module)): return _find(outer, there)
-    return None, "", f"{module}:{there}" if module else ""
+    return None, f"{module}:{there}" if module else ""
 
 
 def _cached(nodes: list) -> bool: # by functools
-    return any(getattr(d, "attr", getattr(d, "id", "")) in ("cache", "lru_cache", "cached_property")
-               for n in nodes for d in (x.func if isinstance(x, ast.Call) else x for x in n.decorator_list))
+    decorators = (d.func if isinstance(d, ast.Call) else d for n in nodes for d in getattr(n, "decorator_list", ()))
+    return any(_last(d) in ("cache", "lru_cache", "cached_property") for d in decorators)
 
 
-def _gather(room: _Room, piece: _Piece, words: set, follow: bool, found: dict):
+def _gather(room: _Room, piece: _Piece, words: frozenset, follow: bool, found: dict):
     "Add what the names in a piece stand for."
     for name in piece.names:
-        there, kind, known = _find(room, name)
+        there, known = _find(room, name)
         if there is None:
             if known: found[name] = known # of another package
             continue
-        keyed = kind == "values" and name in piece.keyed
+        is_function = there.kind(known) in _FUNCTIONS
+        keyed = name in piece.keyed and there.kind(known) not in _DEFINITIONS
         if f"{there.name}:{known}{'[]' * keyed}" in found or not _counts(there.name, known): continue
-        deep = follow or name in piece.called or kind == "functions" and _cached(there.functions[known])
-        if deep or kind != "functions": _add(there, kind, known, words, deep, found, keyed)
+        deep = follow or name in piece.called or is_function and _cached(there.nodes[known])
+        if deep or not is_function: _add(there, known, words, deep, found, keyed)
 
 
-def _add(room: _Room, kind: str, name: str, words: set, follow: bool, found: dict, keyed: bool = False):
+def _add(room: _Room, name: str, words: frozenset, follow: bool, found: dict, keyed: bool = False):
     "Add a definition, and what it refers to."
-    piece = room.piece(kind, name, words, keyed)
+    piece = room.piece(name, words if keyed else None)
     found[f"{room.name}:{name}{'[]' * keyed}"] = piece.text
     _gather(room, piece, words, follow, found)
     own = name.rpartition(".")[0]
-    if own in room.classes and f"{room.name}:{own}" not in found: _add(room, "classes", own, words, False, found)
-    if follow and kind == "classes":
-        for method in room.functions:
-            if method.startswith(f"{name}."): _add(room, "functions", method, words, True, found)
+    if own and f"{room.name}:{own}" not in found: _add(room, own, words, False, found)
+    if follow and room.kind(name) is ast.ClassDef:
+        for method in room.nodes:
+            if method.startswith(f"{name}.") and room.kind(method) in _FUNCTIONS: _add(room, method, words, True, found)
 
 
-@functools.lru_cache(99)
-def _own(name: str, source: str) -> tuple: # of a notebook or a file of the user's: its room, and all of it as a piece
-    room = _Room(name, ast.parse(source).body)
-    return room, _about(room.body)._replace(called=set())
+_own = functools.lru_cache(99)(_Room) # of a notebook or a file of the user's
 
 
 def digests(
@@ -255,19 +237,19 @@ def digests(
     sources: dict = None, # name -> Python source: further code, for instance of a notebook
 ) -> dict: # name -> digest; without the functions that are not there any more
     "What each function means now, for a run with such parameters."
-    rooms = {module: _room(module) for module in {key.split(":")[0] for key in functions}}
-    named = {key: (rooms[key.split(":")[0]], key.split(":")[1]) for key in functions}
-    named = {key: (room, name) for key, (room, name) in named.items() if room and name in room.functions}
     own, made = {key: _own(key, source) for key, source in (sources or {}).items()}, {}
-    said = [room.piece("functions", name, words) for room, name in named.values()]
-    words = words.union(*(piece.words for piece in (*said, *(piece for _, piece in own.values()))))
+    named = {key: (_room(module), name) for key in functions for module, name in [key.split(":")]}
+    named = {key: (room, name) for key, (room, name) in named.items() if room and room.kind(name) in _FUNCTIONS}
+    whole = {key: _Piece(room.body) for key, room in own.items()}
+    pieces = [*(room.piece(name) for room, name in named.values()), *whole.values()]
+    words = frozenset(words).union(*(piece.words for piece in pieces))
     for key, (room, name) in named.items():
-        _add(room, "functions", name, words, follow, found := {})
+        _add(room, name, words, follow, found := {})
         made[key] = short_hash(sorted(found.items()))
-    for key, (room, piece) in own.items():
-        deep = follow or any(map(_cached, room.functions.values()))
-        _gather(room, piece, words, deep, found := {})
-        made[key] = short_hash([piece.text, sorted(found.items())])
+    for key, room in own.items():
+        deep = follow or any(_cached(nodes) for nodes in room.nodes.values())
+        _gather(room, whole[key], words, deep, found := {})
+        made[key] = short_hash([whole[key].text, sorted(found.items())])
     return made
 
 # %% ../../nbs/lab/00_traces.ipynb #0e538508
@@ -283,7 +265,7 @@ def entered() -> tuple: # (names of functions, "module:function" or "module:clas
     found = {**_records[-1][0], **_seen}.values()
     codes = [c for c in found if not isinstance(c, str)]
     names = {(_module_of(c.co_filename), c.co_qualname.split(".<locals>")[0]) for c in codes}
-    there = (f"{m}:{name}" for m, name in names if _counts(m, name) and name in _room(m).functions)
+    there = (f"{m}:{name}" for m, name in names if _counts(m, name) and _room(m).kind(name) in _FUNCTIONS)
     return sorted(there), sorted(v for v in found if isinstance(v, str))
 
 
