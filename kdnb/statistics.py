@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['interval', 'paired_difference', 'differences', 'best_mixture', 'at_same_clean', 'repeat_errors',
-           'repeat_errors_by_batch', 'check_ranking', 'chance_beyond']
+           'repeat_errors_by_batch', 'check_ranking']
 
 # %% ../nbs/12_statistics.ipynb #istatis
 import itertools
@@ -151,11 +151,3 @@ def check_ranking(
         verdict = "within one std" if abs(gap) <= std else "holds" if gap > 0 else "reversed"
         if wanted > 0: found.append((better, worse, wanted, gap, std, "one seed" if len(gaps) < 2 else verdict))
     return pd.DataFrame(found, columns=["better", "worse", "published_gap", "gap", "std", "verdict"])
-
-
-def chance_beyond(
-    seeds: int, # at least 2
-) -> float: # a probability
-    "How often the mean of normal numbers around zero exceeds their standard deviation."
-    from scipy.stats import t
-    return float(2 * t.sf(seeds**.5, seeds - 1))

@@ -48,7 +48,7 @@ def _of_cckd(plan, own, named):
     teachers, _, students = cckd.cckd_networks(plan, own, methods)
     made = _grouped({"clean teacher": teachers} | students, OF_CLEAN)
     if "votes" not in own or named: return made
-    voted = cckd.votes_students(plan, own["votes"], noisy_teachers(plan, own["votes"])[1])
+    voted = cckd.votes_students(plan, own["votes"])[1]
     return made | {f"{m}, votes": v for m, v in _grouped(voted, OF_SMOOTHED).items()}
 
 
