@@ -85,10 +85,10 @@ def robust_networks(
     def logits(id): return plan.call("teacher-outputs", "robust teacher's logits", 10, teachers=[id], draws=1)[0]
     guides = {m: [teacher(seeds=[s], model=m) for s in seeds] for m in models}
     (noisy, votes), own = noisy_teachers(plan, smoothed), guides[models[0]]
-    by_group = {ALONE: ({}, {}), ROBUST_TEACHER: (dict(targets="logits"), dict(teacher=own, outputs=list(map(logits, own)))),
-                SMOOTHED_TEACHER: (dict(draws=smoothed["asked_draws"]), dict(outputs=votes))}
-    def train(m, how, upstream): return train_seeds(plan, f"student: {m}", 70, robust_params(m, settings) | how, **upstream)
-    students = {m: train(m, *by_group[ROBUST[m][0]]) for m in settings.get("methods", ROBUST)}
+    learn = {ALONE: ({}, {}), SMOOTHED_TEACHER: (dict(draws=smoothed["asked_draws"]), dict(outputs=votes)),
+             ROBUST_TEACHER: (dict(targets="logits"), dict(teacher=own, outputs=list(map(logits, own))))}
+    def train(m, how, of): return train_seeds(plan, f"student: {m}", 70, robust_params(m, settings) | how, **of)
+    students = {m: train(m, *learn[ROBUST[m][0]]) for m in settings.get("methods", ROBUST)}
     return guides, noisy, students, _pairs(plan, settings, guides)
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #7ae98d4a
