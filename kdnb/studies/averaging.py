@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'BY_VOTE', 'AVERAGED', 'OTHERS', 'AVERAGING', 'group_of', 'averaging_networks', 'plan_study', 'certificates',
-           'certified_differences', 'certified_rows', 'certified_summary', 'bound_note', 'time_rows']
+           'certified_summary', 'bound_note', 'time_rows']
 
 # %% ../../nbs/studies/04_averaging.ipynb #istudie
 from ..basics import KdnbError, nearest
@@ -120,29 +120,6 @@ def certificates(
     "What was certified."
     from kdnb.rows import read_rows
     return {m: [read_rows(run.folder/"rows.csv") for run in made] for m, made in runs.items()}
-
-
-def certified_differences(
-    tables: dict, radii, # network -> rows of certify, one table a seed; the targets
-    reference: str = "Cohen", # the network that others are compared with
-): # tidy rows: method, reference, difference, low, high, seeds, n, radius
-    "Certified accuracy of every other network minus the reference's, with bootstrap intervals."
-    import pandas as pd
-    from kdnb.certification import proven
-    from kdnb.rows import stacked
-    from kdnb.statistics import differences
-    def right(r): return stacked({m: [proven(t, r) for t in ts] for m, ts in tables.items()})
-    return pd.concat([differences(right(r), reference).assign(radius=r) for r in radii], ignore_index=True)
-
-
-def certified_rows(
-    tables: dict, radii, # as for `certified_differences`
-): # tidy rows: radius, n, accuracy, series, seed
-    "Certified accuracy at each target."
-    import pandas as pd
-    from kdnb.certification import certified_accuracy
-    return pd.DataFrame([dict(radius=float(r), n=len(t), accuracy=certified_accuracy(t, r), series=m, seed=k)
-                         for m, ts in tables.items() for k, t in enumerate(ts) for r in radii])
 
 
 def certified_summary(

@@ -163,8 +163,9 @@ def board_rows(
         rows.append(dict(
             name=m, seed=k, study=study, group=group, clean=own.clean.mean(), white_box=score(own),
             transfer=score(others), robust=score(every), certified=next(iter(proven), None),
-            parameters=run.metrics["parameters"], passes=run.params["draws"] if run.metrics["random"] else 1,
-            trained=sum(trained.get(way, float("nan")) for way in ("forward", "backward")) / 1e6))
+            parameters=run.metrics["parameters"],
+            trained=sum(trained.get(way, float("nan")) for way in ("forward", "backward")) / 1e6,
+            passes=run.params["draws"] if run.metrics["random"] else 1))
         alive[m].append(every.all(axis=1))
     return pd.DataFrame(rows), alive
 
@@ -202,6 +203,6 @@ def tell_board(
         pair = stacked(dict(own=alive[m], teacher=[teachers[k % len(teachers)] for k in range(len(alive[m]))]))
         return f"{m} keeps {kept(m)}, against the teacher {gap(paired_difference(*pair.values()), 'points')}"
     told = "; ".join(beside(m) for m in (STUDENT_NAMES["votes"], STUDENT_NAMES["none"]) if m in alive)
-    return (f"The smoothed teacher keeps {kept(SMOOTHED)} of the images under every attack, with {passes} passes an image. "
-            f"In one pass {told or 'none of its students is on this board'} (n = {len(teachers[0])}; "
+    return (f"The smoothed teacher keeps {kept(SMOOTHED)} of the images under every attack, with {passes} passes an "
+            f"image. In one pass {told or 'none of its students is on this board'} (n = {len(teachers[0])}; "
             f"{count(int(rows.seed.max()) + 1, 'seed')}; paired 95 % intervals).")

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'ALONE', 'ROBUST_TEACHER', 'SMOOTHED_TEACHER', 'ROBUST', 'PAIR_METHODS', 'robust_params', 'robust_networks',
-           'plan_study', 'answer_cost', 'training_costs', 'attack_checks', 'validation_lead', 'lead_rows']
+           'plan_study', 'training_costs', 'attack_checks', 'validation_lead']
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #istudie
 from ..basics import KdnbError, nearest
 from ..lab.plan import Plan, settings_for
-from ..lab.runs import Run, model_of
+from ..lab.runs import model_of
 from .smoothed_kd import noisy_teachers, train_seeds
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #30b5a38b
@@ -132,26 +132,21 @@ def plan_study(
     plan.report(STUDY, dict(teachers=teachers, students=students, pairs=pairs, attacks=attacks, mimics=mimics))
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #7c03903a
-def answer_cost(run: Run) -> int: # multiply-adds
-    "What one answer of a trained network costs, one image, one draw."
-    from kdnb.core import multiply_adds
-    return multiply_adds(net := model_of(run), tuple(net.spec["shape"]))
-
-
 def training_costs(
-    students: dict, # student -> finished runs of train
+    students: dict, # student -> finished runs of train; PGD-AT among them, whose arithmetic is 1
     teachers: dict, # student -> finished run of its teacher; a student without one is not in it
-    reference: str = "PGD-AT", # the student whose arithmetic is 1
-): # method, student (M passes forward and back), teacher (the same), times (the reference's arithmetic is 1)
+): # method, student (M passes forward and back), teacher (the same), times (the arithmetic)
     "What it took to train each student, means over the seeds. A backward pass is counted as one forward pass."
     import pandas as pd
+    from kdnb.core import multiply_adds
     def row(m, made):
         f, b, tf, tb = (sum(run.metrics[k] for run in made) / len(made) / 1e6
                         for k in ("forward", "backward", "teacher_forward", "teacher_backward"))
-        work = (f + b) * answer_cost(made[0]) + ((tf + tb) * answer_cost(teachers[m]) if m in teachers else 0)
+        work = (f + b) * multiply_adds(model_of(made[0]))
+        if m in teachers: work += (tf + tb) * multiply_adds(model_of(teachers[m]))
         return m, f"{f:.2f} / {b:.2f}", f"{tf:.2f} / {tb:.2f}" if tf + tb else "–", work
     rows = pd.DataFrame([row(*one) for one in students.items()], columns=["method", "student", "teacher", "times"])
-    return rows.assign(times=rows.times / rows.times[rows.method == reference].iloc[0])
+    return rows.assign(times=rows.times / rows.times[rows.method == "PGD-AT"].iloc[0])
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #86481062
 def attack_checks(
@@ -182,19 +177,3 @@ def validation_lead(
     points = {m: p for m, made in students.items() if pd.notna((p := point(made))[1])} # students of clean images: none
     others = {m: points[m] for m in alone if m in points}
     return {m: r - best_mixture(c, others)[0] for m, (c, r) in points.items() if m not in others}
-
-# %% ../../nbs/studies/03_robust_kd.ipynb #d7dedef9
-def lead_rows(
-    models: dict, # name -> (clean, robust): bool [seeds, n] each
-    free: dict, # those without a teacher -> the same
-    ahead: dict, # student -> its lead on the validation images, see `validation_lead`
-): # method, mixture, validation_lead, difference, low, high, clean_gap, seeds, n
-    "The lead of each model over mixtures that are as clean."
-    import pandas as pd
-    from kdnb.statistics import at_same_clean
-    def row(m, pair):
-        found = at_same_clean(pair, free)
-        mixture = " + ".join(f"{share:.2f} {m}" for m, share in found["shares"].items())
-        numbers = {k: found[k] for k in ("difference", "low", "high", "clean_gap", "seeds", "n")}
-        return dict(method=m, mixture=mixture, validation_lead=ahead.get(m, float("nan"))) | numbers
-    return pd.DataFrame([row(*model) for model in models.items()])
