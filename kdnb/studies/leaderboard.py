@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'ONE_DRAW', 'SMOOTHED', 'OF_CLEAN', 'BOARD_GROUPS', 'plan_study', 'transfer_checks', 'board_rows',
-           'answer_seconds', 'tell_board']
+           'tell_board']
 
 # %% ../../nbs/studies/05_leaderboard.ipynb #istudie
 from ..basics import KdnbError, nearest
@@ -168,25 +168,6 @@ def board_rows(
             passes=run.params["draws"] if run.metrics["random"] else 1))
         alive[m].append(every.all(axis=1))
     return pd.DataFrame(rows), alive
-
-
-def answer_seconds(
-    net, # a network on a device
-    x, # images on that device [N,C,H,W]
-    passes: int, # of an answer
-    sigma: float = 0., # std of the input noise under which it answers
-    repeats: int = 5, # the median counts
-) -> float: # seconds an image
-    "How long one answer takes, all passes of a vote together."
-    import statistics, time
-    from kdnb.attacks import freeze
-    from kdnb.smoothing import monte_carlo
-    frozen, took = freeze(net), []
-    for _ in range(1 + repeats): # the first one warms up
-        begun = time.perf_counter()
-        monte_carlo(frozen, x, 1, sigma).votes.sum().item() # waits for a GPU
-        took.append(time.perf_counter() - begun)
-    return passes * statistics.median(took[1:]) / len(x)
 
 # %% ../../nbs/studies/05_leaderboard.ipynb #2481f27f
 def tell_board(

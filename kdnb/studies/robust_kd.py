@@ -15,7 +15,9 @@ from .smoothed_kd import noisy_teachers, train_seeds
 # %% ../../nbs/studies/03_robust_kd.ipynb #30b5a38b
 STUDY = "robust-kd"  # the report notebook
 ALONE, ROBUST_TEACHER, SMOOTHED_TEACHER = "without a teacher", "from the robust teacher", "from the smoothed teacher"
-_T1 = dict(T=1.)
+
+
+def _ard(more={}, **params): return dict(method="ard", settings=dict(T=1.) | more) | params
 
 ROBUST = {m: (ALONE, p) for m, p in {
     "plain": dict(method="plain"),
@@ -29,21 +31,21 @@ ROBUST = {m: (ALONE, p) for m, p in {
 }.items()} | {m: (ROBUST_TEACHER, p) for m, p in {
     "KD": dict(method="kd"),
     "ARD": dict(method="ard"),
-    "ARD, T 1": dict(method="ard", settings=_T1),
-    "ARD, CE": dict(method="ard", settings=_T1 | dict(distance="ce")),
-    "ARD, MSE of predictions": dict(method="ard", settings=_T1 | dict(distance="mse")),
-    "ARD, MSE of logits": dict(method="ard", settings=_T1 | dict(distance="mse_logits"), lr=.02), # at 0.1: NaN
-    "ARD + features": dict(method="ard", settings=_T1, features=True),
+    "ARD, T 1": _ard(),
+    "ARD, CE": _ard(dict(distance="ce")),
+    "ARD, MSE of predictions": _ard(dict(distance="mse")),
+    "ARD, MSE of logits": _ard(dict(distance="mse_logits"), lr=.02), # at 0.1: NaN
+    "ARD + features": _ard(features=True),
     "RSLAD": dict(method="rslad"),
     "IAD": dict(method="iad"),
     "AdaAD": dict(method="adaad"),
     "AdaIAD": dict(method="adaiad"),
-    "ARD + IGDM": dict(method="ard", settings=_T1, igdm=1.),
-    "ARD, T 1 + SWA + AWP": dict(method="ard", settings=_T1, average="swa", awp=.005),
+    "ARD + IGDM": _ard(igdm=1.),
+    "ARD, T 1 + SWA + AWP": _ard(average="swa", awp=.005),
     "half-KD": dict(method="half-kd"),
 }.items()} | {m: (SMOOTHED_TEACHER, p) for m, p in {
-    "KD, smoothed": dict(method="kd", settings=_T1),
-    "ARD, smoothed": dict(method="ard", settings=_T1),
+    "KD, smoothed": dict(method="kd", settings=dict(T=1.)),
+    "ARD, smoothed": _ard(),
     "half-KD, smoothed": dict(method="half-kd"),
     "RSLAD, smoothed": dict(method="rslad"),
 }.items()}  # student -> (whom it learns from, its parameters of train)
