@@ -46,10 +46,9 @@ def averaging_networks(
 ) -> dict: # network -> run ids, by seed; the base first
     "Train every network of the study."
     methods = settings.get("methods", list(AVERAGING))
-    for m in methods:
-        if m not in AVERAGING: raise KdnbError(nearest(m, AVERAGING, "network"))
+    for m in {*methods} - {*AVERAGING}: raise KdnbError(nearest(m, AVERAGING, "network"))
     if "Cohen" not in methods or all(group_of(m) == BY_VOTE for m in methods):
-        raise KdnbError("averaging compares certifiers on Cohen's network, and averaged networks with the others. "
+        raise KdnbError("averaging compares certifiers on Cohen's network, and averages. "
                         "Name Cohen and at least one averaged network in methods.")
     made = {"base": train_seeds(plan, "base", 40, settings["base"])}
     for m in methods:
@@ -128,9 +127,9 @@ def certified_summary(
     "What was certified, and how many images an attack moved within their radius."
     import pandas as pd
     from kdnb.certification import radii_table
-    def line(m, table, run):
-        return radii_table({m: table}, radii).assign(**{k: run.metrics.get(k, 0) for k in ("broken", "attacked")})
-    return pd.concat([line(m, t, run) for m, ts in certificates(runs).items() for t, run in zip(ts, runs[m])])
+    def tried(run): return {k: run.metrics.get(k, 0) for k in ("broken", "attacked")}
+    return pd.concat([radii_table({m: table}, radii).assign(**tried(run))
+                      for m, tables in certificates(runs).items() for table, run in zip(tables, runs[m])])
 
 # %% ../../nbs/studies/04_averaging.ipynb #ab6b99ff
 def bound_note(
@@ -144,7 +143,7 @@ def bound_note(
     if void.empty: return "not refuted"
     return f"void in {len(void)} of {len(rows)}: {void.note.iloc[0].removeprefix('void: ')}"
 
-# %% ../../nbs/studies/04_averaging.ipynb #807ae746
+
 def time_rows(
     networks: dict, # network -> finished runs that trained it
     certified: dict, # name -> a finished run of certify; also names that are no network

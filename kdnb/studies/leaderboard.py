@@ -27,8 +27,7 @@ _UNTAUGHT = ("none", "label-smoothing", "shuffled", "none, wider", "student alon
 
 
 def _chosen(named, made, study): # of what a study makes, what the leaderboard names; all if it names nothing
-    for name in named or ():
-        if name not in made: raise KdnbError(nearest(name, made, f"model of {study}"))
+    for name in {*(named or ())} - {*made}: raise KdnbError(nearest(name, made, f"model of {study}"))
     return {name: made[name] for name in named or made}
 
 
@@ -123,8 +122,7 @@ def plan_study(
 # %% ../../nbs/studies/05_leaderboard.ipynb #0b5fce80
 def _answers(attack, cross): # attack -> answers by image id: under its own attacks, under the images of other models
     from kdnb.rows import by_attack, paired, read_rows
-    own, others = (by_attack(read_rows(run.folder/"rows.csv")) for run in (attack, cross))
-    own, others = paired(own, others, strict=True)
+    own, others = paired(*(by_attack(read_rows(run.folder/"rows.csv")) for run in (attack, cross)), strict=True)
     return own, others.assign(clean=own.clean)
 
 
@@ -136,8 +134,8 @@ def transfer_checks(
     from kdnb.sanity import check_results
     def row(m, k, run):
         own, others = _answers(run, crosses[m][k])
-        found = check_results(own.assign(**others), run.metrics["random"])
-        found = [r for r in found if r["check"].startswith("transfer")]
+        found = [r for r in check_results(own.assign(**others), run.metrics["random"])
+                 if r["check"].startswith("transfer")]
         worse = [r["note"] for r in found if not r["passed"]]
         note = [*worse, f"the images of {len(found)} other networks break no more than its own attacks"][0]
         return dict(name=m, seed=k, check="transfer", passed=not worse, note=note)
@@ -173,17 +171,17 @@ def board_rows(
 def tell_board(
     rows, alive: dict, # of `board_rows`
 ) -> str: # a paragraph
-    "The main study's student and its twin without a teacher beside the smoothed teacher."
+    "The smoothed teacher, its student and the student's twin without a teacher."
     from kdnb.rows import stacked
     from kdnb.statistics import paired_difference
     from kdnb.tables import count, gap, pm
-    if SMOOTHED not in alive: return "The smoothed teacher is not on this board, so the question is left open here."
+    students = [m for m in (STUDENT_NAMES["votes"], STUDENT_NAMES["none"]) if m in alive]
+    if SMOOTHED not in alive or not students: return "The smoothed teacher or its student is not on this board."
     teachers, passes = alive[SMOOTHED], rows[rows.name == SMOOTHED].passes.iloc[0]
     def kept(m): return f"{pm(rows[rows.name == m].robust)} %"
     def beside(m):
         pair = stacked(dict(own=alive[m], teacher=[teachers[k % len(teachers)] for k in range(len(alive[m]))]))
         return f"{m} keeps {kept(m)}, against the teacher {gap(paired_difference(*pair.values()), 'points')}"
-    told = "; ".join(beside(m) for m in (STUDENT_NAMES["votes"], STUDENT_NAMES["none"]) if m in alive)
     return (f"The smoothed teacher keeps {kept(SMOOTHED)} of the images under every attack, with {passes} passes an "
-            f"image. In one pass {told or 'none of its students is on this board'} (n = {len(teachers[0])}; "
+            f"image. In one pass {'; '.join(map(beside, students))} (n = {len(teachers[0])}; "
             f"{count(int(rows.seed.max()) + 1, 'seed')}; paired 95 % intervals).")

@@ -38,8 +38,7 @@ def read_csvs(
 
 
 def history_rows(
-    runs, # finished runs of train
-    panels: dict, # column of history.csv -> title of its panel
+    runs, panels: dict, # finished runs of train; column of history.csv -> title of its panel
     series: str = "teacher", # name of the line
 ):
     "Histories of several seeds as tidy rows for `curves_by_epoch`: panel, series, epoch, accuracy."
@@ -149,8 +148,7 @@ def show_seconds(
     import pandas as pd
     rows = pd.DataFrame([dict(run=run.id, method=m, seed=run.metrics.get("seed"), seconds=run.metrics["seconds"])
                          for m, some in runs.items() for run in some])
-    where = computer(next(iter(runs.values()))[0])
-    report.show("timings", rows, f"Seconds of each run, on {where}; means over the seeds.",
+    report.show("timings", rows, f"Seconds of each run, on {computer([*runs.values()][0][0])}; means over the seeds.",
                 rows.groupby("method", sort=False).seconds.mean().map("{:.0f}".format).reset_index())
 
 

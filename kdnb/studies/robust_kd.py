@@ -10,6 +10,7 @@ __all__ = ['STUDY', 'ALONE', 'ROBUST_TEACHER', 'SMOOTHED_TEACHER', 'ROBUST', 'PA
 from ..basics import KdnbError, nearest
 from ..lab.plan import Plan, settings_for
 from ..lab.runs import model_of
+from .report import read_csvs
 from .smoothed_kd import noisy_teachers, train_seeds
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #30b5a38b
@@ -79,7 +80,7 @@ def _pairs(plan, settings, teachers): # "student < teacher: method" -> run ids b
 
 def robust_networks(
     plan: Plan, settings: dict, # of the profile, for this data set; methods: some of ROBUST; pairs: further models
-) -> tuple: # (robust teachers: model -> run ids; the smoothed one's run ids; students, pairs: name -> run ids, by seed)
+) -> tuple: # (robust teachers: model -> run ids; the smoothed one's; students, pairs: name -> run ids, by seed)
     "Train teachers and students: student seed s learns from teacher s modulo the number of teachers."
     models = [settings["teacher"]["model"], *settings.get("pairs", {}).get("teachers", [])]
     smoothed, seeds = settings["smoothed"], settings["teacher_seeds"][:len(plan.seeds)]
@@ -101,10 +102,9 @@ def _check(settings): # of the profile
         raise KdnbError("robust-kd compares networks on the same images, but teachers and students have different "
                         f"{', '.join(what)}: {images}. Make them equal.")
     methods = settings.get("methods", ROBUST)
-    for m in methods:
-        if m not in ROBUST: raise KdnbError(nearest(m, ROBUST, "student"))
+    for m in {*methods} - {*ROBUST}: raise KdnbError(nearest(m, ROBUST, "student"))
     if not {"PGD-AT", "ARD"} <= {*methods}:
-        raise KdnbError("robust-kd tries the images of PGD-AT and ARD on all networks. Add PGD-AT and ARD to methods.")
+        raise KdnbError("robust-kd tries the images of PGD-AT and ARD on all networks. Add both to methods.")
 
 
 def plan_study(
@@ -144,8 +144,8 @@ def training_costs(
     def row(m, made):
         f, b, tf, tb = (sum(run.metrics[k] for run in made) / len(made) / 1e6
                         for k in ("forward", "backward", "teacher_forward", "teacher_backward"))
-        work = (f + b) * multiply_adds(model_of(made[0]))
-        if m in teachers: work += (tf + tb) * multiply_adds(model_of(teachers[m]))
+        def cost(run): return multiply_adds(model_of(run))
+        work = (f + b) * cost(made[0]) + ((tf + tb) * cost(teachers[m]) if m in teachers else 0)
         return m, f"{f:.2f} / {b:.2f}", f"{tf:.2f} / {tb:.2f}" if tf + tb else "–", work
     rows = pd.DataFrame([row(*one) for one in students.items()], columns=["method", "student", "teacher", "times"])
     return rows.assign(times=rows.times / rows.times[rows.method == "PGD-AT"].iloc[0])
@@ -154,7 +154,7 @@ def training_costs(
 def attack_checks(
     attacks: dict, # method -> finished runs of attack
 ): # rows for `verdict`: check, passed, note
-    "Do the attacks make sense together? White-box below transfer below clean, and Square breaks next to nothing more."
+    "Do the attacks on each network make sense together? See `check_results`."
     import pandas as pd
     from kdnb.rows import by_attack, read_rows
     from kdnb.sanity import check_results
@@ -164,7 +164,7 @@ def attack_checks(
         found += [r | dict(check=f"{method}: {r['check']}") for r in checks]
     return pd.DataFrame(found)
 
-# %% ../../nbs/studies/03_robust_kd.ipynb #b2ff0b0d
+
 def validation_lead(
     students: dict, # student -> finished runs of train
     alone: list, # names of those without a teacher
@@ -172,7 +172,6 @@ def validation_lead(
     "How much more robust than teacher-free students, on the validation images that also chose the epochs."
     import pandas as pd
     from kdnb.statistics import best_mixture
-    from kdnb.studies.report import read_csvs
     def point(made):
         chosen = pd.concat(read_csvs(made, "history.csv")).query("chosen")
         return chosen.valid_acc.mean(), chosen.valid_adv_acc.mean()

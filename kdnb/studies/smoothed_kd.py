@@ -31,7 +31,7 @@ def ladder_defects(
 
 
 def student_settings(
-    settings: dict, # the study's; `wider`: what differs for a larger student; `single_repairs`: see `ladder_defects`
+    settings: dict, # the study's; perhaps `wider` (what differs for a larger student), `single_repairs`
 ) -> dict: # method -> parameters of train
     "Every student of the study."
     def kd(targets, **more): return settings["student"] | HALF_KD | dict(targets=targets) | more
@@ -76,7 +76,7 @@ def attack_all(
     plan: Plan, settings: dict, # attack, attack_teacher
     teachers: list, # run ids
     students: dict, # method -> run ids, by seed
-    sources: tuple, # two methods; with the teacher's, images of their first student are tried on each of its students
+    sources: tuple, # two methods: images crafted on their students, and on the teacher, are tried as well
 ) -> dict: # "teacher" and methods -> run ids of attack
     "Attack teachers and students."
     def attack(label, cost, id, k, more={}):
