@@ -156,7 +156,7 @@ def show_committed(
     study: str, # a study's name
     *data, # data sets; none: fashion_mnist_mini
 ):
-    "Show the committed tables and pages of a study (profile full)."
+    "Show a study's committed tables and pages (profile full)."
     for name in data or ("fashion_mnist_mini",):
         for file in sorted((home()/"figures"/"full"/name/study).glob("*.md")):
             _show(f"`{name}`\n\n" * bool(data) + file.read_text(encoding="utf-8"))

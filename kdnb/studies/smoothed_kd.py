@@ -106,7 +106,7 @@ def tell_smoothed(
     paired, # rows of Table 2b
     mended: str, # what mending all defects changes
 ) -> str: # Markdown
-    "What the tables carry, and no more."
+    "What the tables carry."
     from kdnb.tables import count, gap
     own = paired[paired.method == "votes"].set_index("reference")
     def beside(m): return f"{accuracy[m]:.1f} %, and the student of the votes against it {gap(own.loc[m], 'points')}"
