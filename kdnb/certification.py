@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ABSTAIN', 'Draws', 'lower_bound', 'radius_of', 'predict', 'Cohen', 'Sequential', 'TopK', 'ReleasedTopK',
            'certified_accuracy', 'certify_images', 'merge', 'radii_table', 'seconds_table', 'proven',
-           'compare_certifiers', 'broken_within', 'l_bound', 'top_k_margin', 'distances', 'nearest_vote',
-           'distance_summary', 'bound_and_verdict', 'attack_within']
+           'compare_certifiers', 'broken_within', 'certified_rows', 'certified_differences', 'l_bound', 'top_k_margin',
+           'distances', 'nearest_vote', 'distance_summary', 'bound_and_verdict', 'attack_within']
 
 # %% ../nbs/11_certification.ipynb #9dde3f08
 import hashlib, math, time
@@ -29,8 +29,9 @@ from .basics import KdnbError, OutOfTime, atomic_path, load_json, one_of, progre
 from .core import set_seed
 from .data import Images
 from .noise import is_noisy
-from .rows import COLUMNS, growing_rows, paired, read_rows
+from .rows import COLUMNS, growing_rows, paired, read_rows, stacked
 from .smoothing import input_noise, monte_carlo
+from .statistics import differences
 
 # %% ../nbs/11_certification.ipynb #3e4d540a
 class Draws:
@@ -424,6 +425,24 @@ def broken_within(
         sure = rows.right & (rows.radius > 0)
         broken, images = broken + (sure & (found < rows.radius - 1e-9)).sum(), images + sure.sum()
     return int(broken), int(images)
+
+# %% ../nbs/11_certification.ipynb #cmp4
+def certified_rows(
+    tables: dict, # network -> rows of `certify_images`, one table a seed
+    radii, # the targets
+) -> pd.DataFrame: # tidy rows: radius, n, accuracy, series, seed
+    "Certified accuracy at each target."
+    return pd.DataFrame([dict(radius=float(r), n=len(t), accuracy=certified_accuracy(t, r), series=m, seed=k)
+                         for m, ts in tables.items() for k, t in enumerate(ts) for r in radii])
+
+
+def certified_differences(
+    tables: dict, radii, # as for `certified_rows`
+    reference: str, # the network that others are compared with
+) -> pd.DataFrame: # tidy rows: method, reference, difference, low, high, seeds, n, radius
+    "Certified accuracy of every other network minus the reference's, paired, with bootstrap intervals."
+    def right(r): return stacked({m: [proven(t, r) for t in ts] for m, ts in tables.items()})
+    return pd.concat([differences(right(r), reference).assign(radius=r) for r in radii], ignore_index=True)
 
 # %% ../nbs/11_certification.ipynb #5d24ac53
 def _gradient_limit(sigma) -> float: return math.sqrt(2 / math.pi) / sigma  # of averaged probabilities' differences

@@ -127,12 +127,12 @@ def count_parameters(
 # %% ../nbs/01_core.ipynb #e190c585
 def multiply_adds(
     model: nn.Module,
-    shape: tuple, # (C, H, W) of an image
+    shape: tuple = None, # (C, H, W) of an image; None: as its `spec` has it
 ) -> int: # of convolutions and matrix products alone
     "The multiply-adds of one image's forward pass."
     at = next((p.device for p in model.parameters()), None)
     with in_eval(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, *shape, device=at))
+        model(torch.zeros(1, *(shape or model.spec["shape"]), device=at))
     return counter.get_total_flops() // 2
 
 # %% ../nbs/01_core.ipynb #ef038ede

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Target', 'as_target', 'survivors', 'evaluate', 'attack_rows', 'strong_attack', 'image_gradient', 'has_gradient',
            'Suite', 'evaluate_model', 'set_apart', 'images_of', 'crafted', 'transfer', 'transfer_table', 'mimicry',
-           'step_curve', 'attack_strength', 'fgsm_rows', 'zero_gradients', 'triptychs']
+           'step_curve', 'attack_strength', 'fgsm_rows', 'zero_gradients', 'triptychs', 'answer_seconds']
 
 # %% ../nbs/14_evaluation.ipynb #ievalua
 import itertools, time
@@ -412,3 +412,19 @@ def triptychs(
         (p, predicted), (p_adv, predicted_adv) = (victim(v).float().softmax(1).max(1) for v in (x, x_adv))
     found = dict(x=x, sign=sign, x_adv=x_adv, p=p, predicted=predicted, p_adv=p_adv, predicted_adv=predicted_adv)
     return {name: v.cpu() for name, v in found.items()}
+
+# %% ../nbs/14_evaluation.ipynb #secs2
+def answer_seconds(
+    net: nn.Module, # on a device
+    x, # images [N,C,H,W] on that device
+    passes: int, # of an answer
+    sigma: float = 0., # std of the input noise under which it answers
+    repeats: int = 5, # the median counts
+) -> float: # seconds an image
+    "How long one answer takes, all passes of a vote together."
+    frozen, took = freeze(net), []
+    for _ in range(1 + repeats): # the first one warms up
+        begun = time.perf_counter()
+        monte_carlo(frozen, x, 1, sigma).votes.sum().item() # waits for a GPU
+        took.append(time.perf_counter() - begun)
+    return passes * float(np.median(took[1:])) / len(x)

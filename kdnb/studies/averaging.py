@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'BY_VOTE', 'AVERAGED', 'OTHERS', 'AVERAGING', 'group_of', 'averaging_networks', 'plan_study', 'certificates',
-           'certified_differences', 'certified_rows', 'certified_summary', 'merged_rows', 'bound_note', 'last_timestep',
-           'tell_averaging', 'time_rows']
+           'certified_summary', 'bound_note', 'time_rows']
 
 # %% ../../nbs/studies/04_averaging.ipynb #istudie
 from ..basics import KdnbError, nearest
@@ -18,23 +17,21 @@ from .smoothed_kd import HALF_KD, noisy_teachers, smoothed_students, train_seeds
 STUDY = "averaging"  # the report notebook
 BY_VOTE, AVERAGED, OTHERS = "answers by vote", "averaged, deterministic", "student of another study"
 
-_regression = dict(method="regression", fidelity="softmax", timesteps=1)
+_softmax, _regression = dict(fidelity="softmax"), dict(method="regression", fidelity="softmax", timesteps=1)
 AVERAGING = {m: (BY_VOTE, dict(method=method), "") for m, method in {
     "Cohen": "cohen", "consistency": "consistency", "SmoothAdv": "smoothadv",
-    "SmoothAdv, noise-free": "smoothadv-noise-free"}.items()} | {
-    "averaged": (AVERAGED, dict(fidelity="softmax"), "base"),
-    "averaged, logits": (AVERAGED, dict(fidelity="logits"), "base"),
-    "averaged, noisy images": (AVERAGED, dict(fidelity="softmax", spread=True), "base"),
-    "regression": (AVERAGED, _regression, "base"),
-    "averaged, of CNI": (AVERAGED, dict(fidelity="softmax"), "CNI"),
-    "regression, of Cohen": (AVERAGED, _regression, "Cohen"),
-}  # network -> (group, its parameters beside the profile's, which network it averages)
+    "SmoothAdv, noise-free": "smoothadv-noise-free"}.items()} | {m: (AVERAGED, *p) for m, p in {
+    "averaged": (_softmax, "base"),
+    "averaged, logits": (dict(fidelity="logits"), "base"),
+    "averaged, noisy images": (_softmax | dict(spread=True), "base"),
+    "regression": (_regression, "base"),
+    "averaged, of CNI": (_softmax, "CNI"),
+    "regression, of Cohen": (_regression, "Cohen"),
+}.items()}  # network -> (group, its parameters beside the profile's, which network it averages)
 
 
-def group_of(
-    name: str, # a network of the study
-) -> str: # BY_VOTE, AVERAGED, OTHERS, or "base"
-    "What kind of network it is."
+def group_of(name: str) -> str: # BY_VOTE, AVERAGED, OTHERS, or "base"
+    "What kind of network of the study it is."
     return name if name == "base" else AVERAGING.get(name, (OTHERS,))[0]
 
 
@@ -44,29 +41,26 @@ def _for_noise(gaussian, own): # parameters of train: the noise's sigma is one o
 
 
 def averaging_networks(
-    plan: Plan, # gets the calls
-    settings: dict, # base, gaussian, average; by method or averaged network what differs; methods (default: all)
+    plan: Plan, settings: dict, # base, gaussian, average; by method or averaged network what differs; perhaps methods
     noisy: list, # the noisy teachers, one a teacher seed
 ) -> dict: # network -> run ids, by seed; the base first
     "Train every network of the study."
     methods = settings.get("methods", list(AVERAGING))
-    for m in methods:
-        if m not in AVERAGING: raise KdnbError(nearest(m, AVERAGING, "network"))
+    for m in {*methods} - {*AVERAGING}: raise KdnbError(nearest(m, AVERAGING, "network"))
     if "Cohen" not in methods or all(group_of(m) == BY_VOTE for m in methods):
-        raise KdnbError("averaging compares certifiers on Cohen's network, and averaged networks with the others. "
+        raise KdnbError("averaging compares certifiers on Cohen's network, and averages. "
                         "Name Cohen and at least one averaged network in methods.")
     made = {"base": train_seeds(plan, "base", 40, settings["base"])}
     for m in methods:
         group, own, teacher = AVERAGING[m]
         own = settings.get(own.get("method"), {}) | settings.get(f"of {teacher}", {}) | own
-        if group == BY_VOTE:
-            made[m] = train_seeds(plan, f"network: {m}", 120, _for_noise(settings["gaussian"], own))
-            continue
-        if teacher not in ("CNI", *made):
-            raise KdnbError(f"{m} averages {teacher}, which must come first in methods. Add {teacher}.")
-        params, ids = settings["average"] | own, noisy if teacher == "CNI" else made[teacher]
-        if params.pop("spread", False): params["settings"] = params["settings"] | dict(spread=params.get("sigma", .25))
-        made[m] = train_seeds(plan, f"network: {m}", 120, params, "average", teacher=ids)
+        if group == BY_VOTE: params, more = _for_noise(settings["gaussian"], own), {}
+        elif teacher in ("CNI", *made):
+            params = settings["average"] | own
+            if params.pop("spread", 0): params["settings"] = params["settings"] | dict(spread=params.get("sigma", .25))
+            more = dict(notebook="average", teacher=noisy if teacher == "CNI" else made[teacher])
+        else: raise KdnbError(f"{m} averages {teacher}, which must come first in methods. Add {teacher}.")
+        made[m] = train_seeds(plan, f"network: {m}", 120, params, **more)
     return made
 
 
@@ -85,10 +79,10 @@ def _count(plan, settings, model): # certifier -> run ids of its parts, all on o
     common = {k: settings["certify"][k] for k in ("sigma", "alpha") if k in settings["certify"]}
     common |= dict(models=[model], n=n, draws=count["draws"], attack_steps=0)
     def certify(label, **own): return plan.call("certify", label, 100, **common, **own)
-    spans = [dict(start=n*i//parts, stop=n*(i + 1)//parts) for i in range(parts)]
-    fixed = [certify(f"fixed draws, part {i + 1}", certifier="cohen", **span)[0] for i, span in enumerate(spans)]
-    return {"fixed": fixed} | {f"{k} radi{'us' if k == 'one' else 'i'}": certify(f"{k} at a time", radii=count[k])
-                               for k in ("one", "four")}
+    fixed = [certify(f"fixed draws, part {i + 1}", certifier="cohen", start=n*i//parts, stop=n*(i + 1)//parts)[0]
+             for i in range(parts)]
+    return {"fixed": fixed, "one radius": certify("one at a time", radii=count["one"]),
+            "four radii": certify("four at a time", radii=count["four"])}
 
 
 def _published(plan, settings): # networks, certificates: network -> run ids by seed; nothing if the profile has none
@@ -102,8 +96,7 @@ def _published(plan, settings): # networks, certificates: network -> run ids by 
 
 
 def plan_study(
-    plan: Plan, # gets the calls
-    settings: dict, # of the profile: smoothed, others, certify, distances, count; see `averaging_networks`
+    plan: Plan, settings: dict, # of the profile: smoothed, others, certify, distances, count; see `averaging_networks`
 ):
     "The graph (Campbell et al., arXiv 2006.06061)."
     settings = settings_for(settings, plan.data)
@@ -128,53 +121,15 @@ def certificates(
     return {m: [read_rows(run.folder/"rows.csv") for run in made] for m, made in runs.items()}
 
 
-def certified_differences(
-    tables: dict, # network -> rows of certify, one table a seed
-    radii, # the targets
-    reference: str = "Cohen", # the network that others are compared with
-): # tidy rows: method, reference, difference, low, high, seeds, n, radius
-    "Certified accuracy of every other network minus the reference's, with bootstrap intervals."
-    import pandas as pd
-    from kdnb.certification import proven
-    from kdnb.rows import stacked
-    from kdnb.statistics import differences
-    def right(r): return stacked({m: [proven(t, r) for t in ts] for m, ts in tables.items()})
-    return pd.concat([differences(right(r), reference).assign(radius=r) for r in radii], ignore_index=True)
-
-
-def certified_rows(
-    tables: dict, # network -> rows, one table a seed
-    radii, # the targets
-): # tidy rows: radius, n, accuracy, series, seed
-    "Certified accuracy at each target."
-    import pandas as pd
-    from kdnb.certification import certified_accuracy
-    return pd.DataFrame([dict(radius=float(r), n=len(t), accuracy=certified_accuracy(t, r), series=m, seed=k)
-                         for m, ts in tables.items() for k, t in enumerate(ts) for r in radii])
-
-
 def certified_summary(
-    runs: dict, # network -> finished runs of certify, one a seed
-    radii, # the targets
+    runs: dict, radii, # network -> finished runs of certify, one a seed; the targets
 ): # tidy rows: method, a column for each radius, ACR, abstained, draws, broken, attacked
     "What was certified, and how many images an attack moved within their radius."
     import pandas as pd
     from kdnb.certification import radii_table
-    def line(m, table, run):
-        tried = {k: run.metrics.get(k, 0) for k in ("broken", "attacked")}
-        return radii_table({m: table}, radii).assign(**tried)
-    return pd.concat([line(m, t, run) for m, ts in certificates(runs).items() for t, run in zip(ts, runs[m])])
-
-
-def merged_rows(
-    runs, # finished runs of certify: the parts of one certification
-): # its rows, every image once
-    "Put the parts together; a part that is missing or there twice is refused."
-    import tempfile
-    from pathlib import Path
-    from kdnb.certification import merge
-    with tempfile.TemporaryDirectory() as folder:
-        return merge([run.folder/"rows.csv" for run in runs], Path(folder)/"rows.csv")
+    def tried(run): return {k: run.metrics.get(k, 0) for k in ("broken", "attacked")}
+    return pd.concat([radii_table({m: table}, radii).assign(**tried(run))
+                      for m, tables in certificates(runs).items() for table, run in zip(tables, runs[m])])
 
 # %% ../../nbs/studies/04_averaging.ipynb #ab6b99ff
 def bound_note(
@@ -187,38 +142,6 @@ def bound_note(
     void = rows[rows.void.astype(bool)]
     if void.empty: return "not refuted"
     return f"void in {len(void)} of {len(rows)}: {void.note.iloc[0].removeprefix('void: ')}"
-
-# %% ../../nbs/studies/04_averaging.ipynb #807ae746
-def last_timestep(
-    near, # rows of closeness.csv, with network
-): # those of each network's last timestep
-    "How close each network is when it has been averaged to the end."
-    return near[near.timestep == near.groupby("network").timestep.transform("max")]
-
-
-def tell_averaging(
-    near, # rows of closeness
-    bounds, # rows of the L-bound: network, void
-    proven, # of `certified_rows`
-    far, # distances: network, seed, attack, l2
-) -> str: # Markdown; nothing where a network is missing
-    "In a few sentences what the tables of averaging carry."
-    last = last_timestep(near).groupby("network").mean(numeric_only=True) * 100
-    r = proven.radius[proven.radius <= .5].max()
-    one, two, three = "averaged, logits", "regression", "regression, of Cohen"
-    if not {one, two, three} <= {*last.index}: return ""
-    sure = 100 * proven[proven.radius == r].groupby("series").accuracy.mean()
-    away = far[far.attack == "DDN"].groupby(["network", "seed"]).l2.median().groupby("network").mean()
-    void = bounds[bounds.network.map(group_of) == AVERAGED].groupby("network").void.any()
-    same, before = last.agreement, last.base_agreement
-    return (f"**Does one deterministic network become the average?** Not by the published iteration, in the short "
-            f"training here: on {same[one]:.1f} % of the images it names the class of the average, the network that it "
-            f"began with does on {before[one]:.1f} %. Regression on answers to noisy images comes close: "
-            f"{same[two]:.1f} %, and {same[three]:.1f} % for Cohen's network, whose vote is certified at l2 {r:g} on "
-            f"{sure['Cohen']:.1f} % of the images (the network in its place, smoothed again, on {sure[three]:.1f} %). "
-            f"But an answer in one pass has no certificate: the L-bound is void for {int(void.sum())} of {len(void)} "
-            f"averaged networks in at least one seed, and DDN finds the errors of Cohen's stand-in at a distance of "
-            f"{away[three]:.2f} (median over all images), those of the vote at {away['Cohen']:.2f}.")
 
 
 def time_rows(

@@ -4,17 +4,21 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'ALONE', 'ROBUST_TEACHER', 'SMOOTHED_TEACHER', 'ROBUST', 'PAIR_METHODS', 'robust_params', 'robust_networks',
-           'plan_study', 'answer_cost', 'training_costs', 'attack_checks', 'validation_lead', 'lead_rows', 'tell_lead']
+           'plan_study', 'training_costs', 'attack_checks', 'validation_lead']
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #istudie
 from ..basics import KdnbError, nearest
 from ..lab.plan import Plan, settings_for
-from ..lab.runs import Run, model_of
+from ..lab.runs import model_of
+from .report import read_csvs
 from .smoothed_kd import noisy_teachers, train_seeds
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #30b5a38b
 STUDY = "robust-kd"  # the report notebook
 ALONE, ROBUST_TEACHER, SMOOTHED_TEACHER = "without a teacher", "from the robust teacher", "from the smoothed teacher"
+
+
+def _ard(more={}, **params): return dict(method="ard", settings=dict(T=1.) | more) | params
 
 ROBUST = {m: (ALONE, p) for m, p in {
     "plain": dict(method="plain"),
@@ -28,21 +32,21 @@ ROBUST = {m: (ALONE, p) for m, p in {
 }.items()} | {m: (ROBUST_TEACHER, p) for m, p in {
     "KD": dict(method="kd"),
     "ARD": dict(method="ard"),
-    "ARD, T 1": dict(method="ard", settings=dict(T=1.)),
-    "ARD, CE": dict(method="ard", settings=dict(T=1., distance="ce")),
-    "ARD, MSE of predictions": dict(method="ard", settings=dict(T=1., distance="mse")),
-    "ARD, MSE of logits": dict(method="ard", settings=dict(T=1., distance="mse_logits"), lr=.02), # at 0.1: NaN
-    "ARD + features": dict(method="ard", settings=dict(T=1.), features=True),
+    "ARD, T 1": _ard(),
+    "ARD, CE": _ard(dict(distance="ce")),
+    "ARD, MSE of predictions": _ard(dict(distance="mse")),
+    "ARD, MSE of logits": _ard(dict(distance="mse_logits"), lr=.02), # at 0.1: NaN
+    "ARD + features": _ard(features=True),
     "RSLAD": dict(method="rslad"),
     "IAD": dict(method="iad"),
     "AdaAD": dict(method="adaad"),
     "AdaIAD": dict(method="adaiad"),
-    "ARD + IGDM": dict(method="ard", settings=dict(T=1.), igdm=1.),
-    "ARD, T 1 + SWA + AWP": dict(method="ard", settings=dict(T=1.), average="swa", awp=.005),
+    "ARD + IGDM": _ard(igdm=1.),
+    "ARD, T 1 + SWA + AWP": _ard(average="swa", awp=.005),
     "half-KD": dict(method="half-kd"),
 }.items()} | {m: (SMOOTHED_TEACHER, p) for m, p in {
     "KD, smoothed": dict(method="kd", settings=dict(T=1.)),
-    "ARD, smoothed": dict(method="ard", settings=dict(T=1.)),
+    "ARD, smoothed": _ard(),
     "half-KD, smoothed": dict(method="half-kd"),
     "RSLAD, smoothed": dict(method="rslad"),
 }.items()}  # student -> (whom it learns from, its parameters of train)
@@ -63,11 +67,10 @@ PAIR_METHODS = ("PGD-AT", "ARD, T 1", "RSLAD")  # by which other students are tr
 
 
 def _pairs(plan, settings, teachers): # "student < teacher: method" -> run ids by seed; teachers: name -> run ids
-    wanted, own, pairs = [], settings["teacher"]["model"], settings.get("pairs", {})
-    for s in pairs.get("students", []):
-        wanted += [(s, t, m) for t in teachers for m in PAIR_METHODS if m != "PGD-AT" or t == own]
+    own, pairs, made = settings["teacher"]["model"], settings.get("pairs", {}), {}
+    wanted = [(s, t, m) for s in pairs.get("students", []) for t in teachers for m in PAIR_METHODS
+              if m != "PGD-AT" or t == own]
     wanted += [(settings["student"]["model"], t, "ARD, T 1") for t in pairs.get("teachers", [])]
-    made = {}
     for model, t, m in dict.fromkeys(wanted):
         who = {} if m == "PGD-AT" else dict(teacher=teachers[t])
         params = robust_params(m, settings) | dict(model=model)
@@ -76,9 +79,8 @@ def _pairs(plan, settings, teachers): # "student < teacher: method" -> run ids b
 
 
 def robust_networks(
-    plan: Plan, # gets the calls
-    settings: dict, # of the profile, for this data set; methods (default: all of ROBUST); pairs: further models
-) -> tuple: # (robust teachers: model -> run ids; the smoothed one's run ids; students, pairs: name -> run ids, by seed)
+    plan: Plan, settings: dict, # of the profile, for this data set; methods: some of ROBUST; pairs: further models
+) -> tuple: # (robust teachers: model -> run ids; the smoothed one's; students, pairs: name -> run ids, by seed)
     "Train teachers and students: student seed s learns from teacher s modulo the number of teachers."
     models = [settings["teacher"]["model"], *settings.get("pairs", {}).get("teachers", [])]
     smoothed, seeds = settings["smoothed"], settings["teacher_seeds"][:len(plan.seeds)]
@@ -86,39 +88,33 @@ def robust_networks(
     def logits(id): return plan.call("teacher-outputs", "robust teacher's logits", 10, teachers=[id], draws=1)[0]
     guides = {m: [teacher(seeds=[s], model=m) for s in seeds] for m in models}
     (noisy, votes), own = noisy_teachers(plan, smoothed), guides[models[0]]
-    upstream = {ALONE: {}, ROBUST_TEACHER: dict(teacher=own, outputs=list(map(logits, own))),
-                SMOOTHED_TEACHER: dict(outputs=votes)}
-    how = {ALONE: {}, ROBUST_TEACHER: dict(targets="logits"), SMOOTHED_TEACHER: dict(draws=smoothed["asked_draws"])}
-    students = {}
-    for m in settings.get("methods", ROBUST):
-        group = ROBUST[m][0]
-        students[m] = train_seeds(plan, f"student: {m}", 70, robust_params(m, settings) | how[group], **upstream[group])
+    learn = {ALONE: ({}, {}), SMOOTHED_TEACHER: (dict(draws=smoothed["asked_draws"]), dict(outputs=votes)),
+             ROBUST_TEACHER: (dict(targets="logits"), dict(teacher=own, outputs=list(map(logits, own))))}
+    def train(m, how, of): return train_seeds(plan, f"student: {m}", 70, robust_params(m, settings) | how, **of)
+    students = {m: train(m, *learn[ROBUST[m][0]]) for m in settings.get("methods", ROBUST)}
     return guides, noisy, students, _pairs(plan, settings, guides)
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #7ae98d4a
 def _check(settings): # of the profile
-    parts, what = (settings, settings["smoothed"]), ("n_train", "n_valid", "n_test", "split_seed")
-    images = {tuple(p.get(k) for k in what) for p in [settings["student"], *(part["teacher"] for part in parts)]}
+    what, smoothed = ("n_train", "n_valid", "n_test", "split_seed"), settings["smoothed"]
+    images = {tuple(map(p.get, what)) for p in (settings["student"], settings["teacher"], smoothed["teacher"])}
     if len(images) > 1:
         raise KdnbError("robust-kd compares networks on the same images, but teachers and students have different "
                         f"{', '.join(what)}: {images}. Make them equal.")
     methods = settings.get("methods", ROBUST)
-    for m in methods:
-        if m not in ROBUST: raise KdnbError(nearest(m, ROBUST, "student"))
+    for m in {*methods} - {*ROBUST}: raise KdnbError(nearest(m, ROBUST, "student"))
     if not {"PGD-AT", "ARD"} <= {*methods}:
-        raise KdnbError("robust-kd tries the images of PGD-AT and ARD on all networks. Add PGD-AT and ARD to methods.")
+        raise KdnbError("robust-kd tries the images of PGD-AT and ARD on all networks. Add both to methods.")
 
 
 def plan_study(
-    plan: Plan, # gets the calls
-    settings: dict, # of the profile
+    plan: Plan, settings: dict, # of the profile
 ):
     "The graph (Goldblum et al., arXiv 1905.09747)."
     settings = settings_for(settings, plan.data)
     _check(settings)
     guides, noisy, students, pairs = robust_networks(plan, settings)
-    robust, common = guides.pop(settings["teacher"]["model"]), settings["attack"]
-    further = {f"teacher {m}": ids for m, ids in guides.items()}
+    robust, common, own = guides.pop(settings["teacher"]["model"]), settings["attack"], settings["attack_teacher"]
     def attack(name, s, id, more={}):
         sources = [robust[s % len(robust)], students["PGD-AT"][s], students["ARD"][s]]
         return plan.call("attack", f"attack on {name}", 30, models=[id], sources=sources, **common | more)[0]
@@ -126,60 +122,49 @@ def plan_study(
     later = {} if common["auto"] >= common["n"] else dict(auto=0)
     attacks = {m: [attack(m, s, ids[s], later if s else {}) for s in plan.seeds]
                for m, ids in (students | pairs).items()}
-    own = settings["attack_teacher"]
     more = {"robust teacher": dict(sanity=own["sanity"]), "smoothed teacher": own}
-    teachers = {"robust teacher": robust, "smoothed teacher": noisy} | further
+    teachers = {"robust teacher": robust, "smoothed teacher": noisy} | {f"teacher {m}": i for m, i in guides.items()}
     attacks |= {m: [attack(f"the {m}", k, i, more.get(m, {})) for k, i in enumerate(ids)]
                 for m, ids in teachers.items()}
     def mimic(m, s):
         ids = noisy if ROBUST[m][0] == SMOOTHED_TEACHER else robust
-        own = dict(students=[students[m][s]], teacher=ids[s % len(ids)])
-        return plan.call("mimicry", f"{m} beside a teacher", 5, **settings["mimicry"] | own)[0]
+        beside = dict(students=[students[m][s]], teacher=ids[s % len(ids)])
+        return plan.call("mimicry", f"{m} beside a teacher", 5, **settings["mimicry"] | beside)[0]
     mimics = {m: [mimic(m, s) for s in plan.seeds] for m in students}
     plan.report(STUDY, dict(teachers=teachers, students=students, pairs=pairs, attacks=attacks, mimics=mimics))
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #7c03903a
-def answer_cost(
-    run: Run, # a finished training
-) -> int: # multiply-adds
-    "What one answer of a network costs, one image, one draw."
-    from kdnb.core import multiply_adds
-    return multiply_adds(net := model_of(run), tuple(net.spec["shape"]))
-
-
 def training_costs(
-    students: dict, # student -> finished runs of train
+    students: dict, # student -> finished runs of train; PGD-AT among them, whose arithmetic is 1
     teachers: dict, # student -> finished run of its teacher; a student without one is not in it
-    reference: str = "PGD-AT", # the student whose arithmetic is 1
-): # method, student (M passes forward and back), teacher (the same), times (the reference's arithmetic is 1)
+): # method, student (M passes forward and back), teacher (the same), times (the arithmetic)
     "What it took to train each student, means over the seeds. A backward pass is counted as one forward pass."
     import pandas as pd
-    rows = []
-    for m, made in students.items():
+    from kdnb.core import multiply_adds
+    def row(m, made):
         f, b, tf, tb = (sum(run.metrics[k] for run in made) / len(made) / 1e6
                         for k in ("forward", "backward", "teacher_forward", "teacher_backward"))
-        work = (f + b) * answer_cost(made[0]) + ((tf + tb) * answer_cost(teachers[m]) if m in teachers else 0)
-        teacher = f"{tf:.2f} / {tb:.2f}" if tf + tb else "–"
-        rows.append(dict(method=m, student=f"{f:.2f} / {b:.2f}", teacher=teacher, times=work))
-    rows = pd.DataFrame(rows)
-    return rows.assign(times=rows.times / rows.times[rows.method == reference].iloc[0])
+        def cost(run): return multiply_adds(model_of(run))
+        work = (f + b) * cost(made[0]) + ((tf + tb) * cost(teachers[m]) if m in teachers else 0)
+        return m, f"{f:.2f} / {b:.2f}", f"{tf:.2f} / {tb:.2f}" if tf + tb else "–", work
+    rows = pd.DataFrame([row(*one) for one in students.items()], columns=["method", "student", "teacher", "times"])
+    return rows.assign(times=rows.times / rows.times[rows.method == "PGD-AT"].iloc[0])
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #86481062
 def attack_checks(
     attacks: dict, # method -> finished runs of attack
 ): # rows for `verdict`: check, passed, note
-    "Do the attacks make sense together? White-box below transfer below clean, and Square breaks next to nothing more."
+    "Do the attacks on each network make sense together? See `check_results`."
     import pandas as pd
     from kdnb.rows import by_attack, read_rows
     from kdnb.sanity import check_results
     found = []
-    for method, run in ((m, run) for m, runs in attacks.items() for run in runs):
-        rows = read_rows(run.folder/"rows.csv")
+    for method, rows in ((m, read_rows(run.folder/"rows.csv")) for m, runs in attacks.items() for run in runs):
         checks = check_results(by_attack(rows), random="soft" in set(rows.rule)) # a network that was asked by votes
         found += [r | dict(check=f"{method}: {r['check']}") for r in checks]
     return pd.DataFrame(found)
 
-# %% ../../nbs/studies/03_robust_kd.ipynb #b2ff0b0d
+
 def validation_lead(
     students: dict, # student -> finished runs of train
     alone: list, # names of those without a teacher
@@ -187,44 +172,9 @@ def validation_lead(
     "How much more robust than teacher-free students, on the validation images that also chose the epochs."
     import pandas as pd
     from kdnb.statistics import best_mixture
-    points = {}
-    for m, made in students.items():
-        chosen = pd.concat([pd.read_csv(run.folder/"history.csv").query("chosen") for run in made])
-        point = chosen.valid_acc.mean(), chosen.valid_adv_acc.mean()
-        if pd.notna(point[1]): points[m] = point # a student of clean images has not been attacked there
+    def point(made):
+        chosen = pd.concat(read_csvs(made, "history.csv")).query("chosen")
+        return chosen.valid_acc.mean(), chosen.valid_adv_acc.mean()
+    points = {m: p for m, made in students.items() if pd.notna((p := point(made))[1])} # students of clean images: none
     others = {m: points[m] for m in alone if m in points}
     return {m: r - best_mixture(c, others)[0] for m, (c, r) in points.items() if m not in others}
-
-# %% ../../nbs/studies/03_robust_kd.ipynb #d7dedef9
-def lead_rows(
-    name: str, # of the model
-    pair: tuple, # (clean, robust): bool [seeds, n] each
-    free: dict, # those without a teacher -> the same
-    ahead: dict, # student -> its lead on the validation images, see `validation_lead`
-) -> dict: # a row of a table
-    "The lead of one model over mixtures that are as clean, ready for a table."
-    from kdnb.statistics import at_same_clean
-    found = at_same_clean(pair, free)
-    mixture = " + ".join(f"{share:.2f} {m}" for m, share in found["shares"].items())
-    row = dict(method=name, mixture=mixture, validation_lead=ahead.get(name, float("nan")))
-    return row | {k: found[k] for k in ("difference", "low", "high", "clean_gap", "seeds", "n")}
-
-
-def tell_lead(
-    name: str, # the student that the validation images chose
-    leads, # rows of `lead_rows`
-    clean: float, # its accuracy on clean images
-    robust: float, # the same under every attack
-) -> str: # two sentences
-    "Is it ahead of training without a teacher, and is the teacher?"
-    from kdnb.tables import gap, percent
-    at = leads.set_index("method")
-    def where(r):
-        if r.clean_gap <= 1e-9: return "at the same clean accuracy"
-        return f"against the cleanest of them, and {100*r.clean_gap:.1f} points cleaner than it"
-    best, two = at.loc[name], [(t, at.loc[t]) for t in ("robust teacher", "smoothed teacher")]
-    word = "ahead of" if best.low > 0 else "behind" if best.high < 0 else "neither ahead of nor behind"
-    teachers = "; ".join(f"{t} {gap(r, 'points')}, {where(r)}" for t, r in two)
-    return (f"The distilled student chosen on validation images is {name}: clean {percent(clean)}, survives every "
-            f"attack {percent(robust)}. It is {word} students without a teacher {where(best)}: {gap(best, 'points')}. "
-            f"The teachers, against the same students: {teachers}.")
