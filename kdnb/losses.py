@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['INNER', 'INNER_ASKS', 'METHODS', 'vote_targets', 'entropy', 'smoothed_labels', 'kd_loss', 'confidence', 'hinton',
            'cckd_l', 'cckd_t', 'retained', 'Targets', 'student_targets', 'teacher_rows', 'kl', 'ard', 'trades', 'rslad',
-           'iad', 'adaad', 'igdm', 'bound_terms', 'Answers', 'Method', 'tuned', 'with_igdm', 'feature_margin',
-           'feature_loss', 'connectors', 'Features']
+           'iad', 'adaad', 'bound_terms', 'Answers', 'Method', 'tuned', 'with_igdm', 'feature_margin', 'feature_loss',
+           'connectors', 'Features']
 
 # %% ../nbs/08_losses.ipynb #0d359fc6
 import difflib, inspect, math
@@ -34,8 +34,8 @@ def _floats(v):
 
 
 def _temper(
-    p, # [..., C] probabilities, or anything proportional to them; >= 0
-    T: float = 2., # temperature, > 0
+    p, # [..., C] probabilities, or anything in proportion to them
+    T=2., # temperature
 ) -> torch.Tensor: # [..., C], rows sum to 1
     "Soften: $p^{1/T} / Z$. Classes with no probability keep none."
     _check_temperature(T)
@@ -45,26 +45,15 @@ def _temper(
 def vote_targets(
     votes, # [N, C] how often each class won; rows sum to the number of draws
     T: float = 2., # temperature, > 0
-    pseudo_count: float = .01, # added to every class before tempering, >= 0
+    pseudo_count: float = .01, # added to every class, >= 0
 ) -> torch.Tensor: # [N, C], rows sum to 1
     "Softened vote shares: $(n + c)^{1/T} / Z$."
     if not pseudo_count >= 0: raise KdnbError(f"pseudo_count = {pseudo_count} is not possible. Use at least 0.")
     return _temper(torch.as_tensor(votes).float() + pseudo_count, T)
 
 # %% ../nbs/08_losses.ipynb #891b745a
-def _soft_targets(
-    mean_softmax, # [N, C] mean (or sum) over the draws of the softmaxes
-    T: float = 2., # temperature, > 0
-) -> torch.Tensor: # [N, C], rows sum to 1
-    "Softened mean prediction."
-    return _temper(mean_softmax, T)
-
-
-def _logit_targets(
-    mean_logits, # [N, C] mean over the draws of the logits
-    T: float = 2., # temperature, > 0
-) -> torch.Tensor: # [N, C], rows sum to 1
-    "Softened softmax of the mean logits."
+def _logit_targets(mean_logits, T=2.):
+    "Softened softmax of the mean logits; a mean softmax is softened by `_temper`."
     _check_temperature(T)
     return F.softmax(_floats(mean_logits) / T, -1)
 
@@ -77,11 +66,11 @@ def entropy(
 
 # %% ../nbs/08_losses.ipynb #e203e43c
 def smoothed_labels(
-    y, # int64 [N] true classes
+    y, # int64 [N] classes
     n_classes: int, # C
-    entropy: float, # the entropy that every row shall have, in nats, 0 .. log C
+    entropy: float, # of every row, in nats, 0 .. log C
 ) -> torch.Tensor: # [N, C], rows sum to 1
-    "Smoothed labels of exactly the entropy asked for: what a label can say without a teacher."
+    "Smoothed labels of exactly this entropy."
     top = math.log(n_classes)
     if not 0 <= entropy <= top + 1e-6:
         raise KdnbError(f"entropy {entropy:.4g} is not possible with {n_classes} classes. Use 0 to {top:.4g} (nats).")
@@ -94,8 +83,8 @@ def smoothed_labels(
 # %% ../nbs/08_losses.ipynb #d4cd7fe6
 def _shuffle_within_class(
     p, # [N, C] the teacher's rows
-    y, # int64 [N] the classes of the images they belong to
-    seed: int, # fixes the permutation
+    y, # int64 [N] their images' classes
+    seed: int,
 ) -> torch.Tensor: # [N, C]
     "Give each image the row of another image of its class, drawn at random."
     gen, out = generator(seed, "shuffle_within_class"), p.clone()
@@ -106,18 +95,18 @@ def _shuffle_within_class(
 
 # %% ../nbs/08_losses.ipynb #cee152a5
 def _soft_cross_entropy(
-    z_s, # [N, C] the student's logits
-    p_t, # [N, C] targets, rows sum to 1 (softened already)
-    T: float = 1., # temperature of the student's side, > 0
+    z_s, # [N, C] student's logits
+    p_t, # [N, C] softened targets
+    T=1., # temperature of the student's side
 ) -> torch.Tensor: # [N]
-    "$-\\sum_c p_{t,c} \\log \\mathrm{softmax}(z_s/T)_c$ for each image."
+    "$-\\sum_c p_{t,c} \\log \\mathrm{softmax}(z_s/T)_c$"
     return -(p_t * F.log_softmax(z_s / T, -1)).sum(-1)
 
 
 def kd_loss(
-    z_s, # [N, C] the student's logits
-    y, # int64 [N] true classes
-    p_t, # [N, C] targets, softened with the same T already; not looked at when w = 0
+    z_s, # [N, C] student's logits
+    y, # int64 [N] classes
+    p_t, # [N, C] targets, softened with the same T; not read when w = 0
     w: float = .5, # weight of the teacher, 0 .. 1
     T: float = 2., # temperature, > 0
 ) -> torch.Tensor: # scalar: the mean over the images
@@ -127,42 +116,35 @@ def kd_loss(
 
 # %% ../nbs/08_losses.ipynb #5844c78c
 def _released_kd_loss(
-    z_s, # [N, C] the student's logits
-    y, # int64 [N] true classes
-    p_t, # [N, C] targets
-    w: float = .5, # weight of the teacher, 0 .. 1
-    T: float = 2., # temperature, > 0
+    z_s, y, p_t, w=.5, T=2., # as in `kd_loss`
 ) -> torch.Tensor: # scalar
-    "AS RELEASED, a defect: the soft term has its arguments swapped, $-\\sum p_s \\log \\mathrm{softmax}(p_t)$."
+    "A defect of the released code: the soft term's arguments are swapped, $-\\sum p_s \\log \\mathrm{softmax}(p_t)$."
     hard = F.cross_entropy(z_s, y)
     if w == 0: return hard
     swapped = -(F.softmax(z_s / T, -1) * F.log_softmax(p_t, -1)).sum(-1)
     return (1 - w) * hard + w * T**2 * swapped.mean()
 
 
-def _released_vote_targets(
-    votes, # [N, C] how often each class won
-    T: float = 2., # temperature, > 0
-) -> torch.Tensor: # [N, C]
-    "AS RELEASED, a defect: vote shares pass through $\\mathrm{softmax}(p/T)$ as if they were logits."
+def _released_vote_targets(votes, T=2.):
+    "A defect of the released code: vote shares are taken for logits, $\\mathrm{softmax}(p/T)$."
     _check_temperature(T)
     votes = torch.as_tensor(votes).float()
     return F.softmax(votes / votes.sum(-1, keepdim=True) / T, -1)
 
 # %% ../nbs/08_losses.ipynb #1ff2ac9f
 def confidence(
-    z_t, # [N, C] the teacher's logits
-    y, # int64 [N] true classes
+    z_t, # [N, C] teacher's logits
+    y, # int64 [N] classes
 ) -> torch.Tensor: # [N], 0 .. 1
     "The teacher's probability of the true class, at temperature 1 (arXiv 2107.06993, Eq. 4)."
     return F.softmax(z_t, -1).gather(-1, y[:, None])[:, 0]
 
 
 def hinton(
-    z_s, # [N, C] the student's logits
-    z_t, # [N, C] the teacher's logits
-    y, # int64 [N] true classes
-    T: float = 1., # temperature of both sides, > 0
+    z_s, # [N, C] student's logits
+    z_t, # [N, C] teacher's logits
+    y, # int64 [N] classes
+    T: float = 1., # temperature of both, > 0
     lambd: float = .3, # weight of the label, >= 0
 ) -> torch.Tensor: # [N]
     "$H(p_T^t, p_S^t) + \\lambda\\,CE(z_S, y)$ for each image: seed 002's form, without $t^2$."
@@ -170,12 +152,12 @@ def hinton(
 
 # %% ../nbs/08_losses.ipynb #50c132ba
 def cckd_l(
-    z_s, # [N, C] the student's logits
-    z_t, # [N, C] the teacher's logits
-    y, # int64 [N] true classes
-    T: float = 1., # temperature of both sides, > 0
-    lambd=None, # weight of the teacher, 0 .. 1, one number or [N]; None = its confidence
-    as_released: bool = False, # a defect, for comparison: see below
+    z_s, # [N, C] student's logits
+    z_t, # [N, C] teacher's logits
+    y, # int64 [N] classes
+    T: float = 1., # temperature of both, > 0
+    lambd=None, # teacher's weight, 0 .. 1, a number or [N]; None = its confidence
+    as_released: bool = False, # a defect of the released code: see below
 ) -> torch.Tensor: # [N]
     "CCKD-L: the two losses, mixed by the teacher's confidence."
     if lambd is None: lambd = confidence(z_t, y)
@@ -185,12 +167,12 @@ def cckd_l(
 
 
 def cckd_t(
-    z_s, # [N, C] the student's logits
-    z_t, # [N, C] the teacher's logits
-    y, # int64 [N] true classes
-    T: float = 1., # temperature of the student's side, > 0
-    T_teacher: float = None, # temperature of the teacher's side; None = T, as seed 002 does; the paper's is 1
-    lambd=None, # weight of the teacher in the target, 0 .. 1, one number or [N]; None = its confidence
+    z_s, # [N, C] student's logits
+    z_t, # [N, C] teacher's logits
+    y, # int64 [N] classes
+    T: float = 1., # student's temperature, > 0
+    T_teacher: float = None, # of the teacher's side; None = T, the paper's is 1
+    lambd=None, # teacher's weight in the target, as in `cckd_l`
 ) -> torch.Tensor: # [N]
     "CCKD-T: one loss, its target mixed by the teacher's confidence."
     lambd = confidence(z_t, y) if lambd is None else torch.as_tensor(lambd).to(z_t).expand(len(y))
@@ -199,21 +181,18 @@ def cckd_t(
 
 # %% ../nbs/08_losses.ipynb #9189619c
 def retained(
-    z_s, # [N, C] the student's logits
-    y, # int64 [N] true classes
-    T: float = 1., # temperature of the student's side, > 0
-    eta: float = 0., # the margin in probability below which a right answer does not yet count as known, 0 .. 1
+    z_s, # [N, C] student's logits
+    y, # int64 [N] classes
+    T: float = 1., # student's temperature, > 0
+    eta: float = 0., # a right answer by a smaller margin in probability does not count, 0 .. 1
 ) -> torch.Tensor: # bool [N]
     "Which images the student has still to learn."
     first, second = F.softmax(z_s / T, -1).topk(2, -1).values.unbind(-1)
     return (z_s.argmax(-1) != y) | (first - second < eta)
 
 
-def _retention_margin(
-    epoch: int, # n = 0, 1, ...
-    alpha: float = .01, # >= 0; seed 002's value, for 160 epochs
-) -> float: # eta, 0 .. 1
-    "$\\eta_n = 1 - e^{-\\alpha n}$."
+def _retention_margin(epoch, alpha=.01):
+    "$\\eta_n = 1 - e^{-\\alpha n}$ in epoch $n = 0, 1, \\dots$"
     return -math.expm1(-alpha * epoch)
 
 # %% ../nbs/08_losses.ipynb #aaebb7f5
@@ -221,25 +200,24 @@ _TARGET_RULES = ("votes", "soft", "logits")
 
 def _teacher_targets(
     outputs, # has .votes (counts), .soft and .logits (means over the draws), each [N, C]
-    rule: str = "votes", # votes | soft | logits
-    T: float = 2., # temperature, > 0
-    pseudo_count: float = .01, # added to every class's votes, >= 0; only for votes
-    as_released: bool = False, # a defect, for comparison: softmax(p/T) of the vote shares; mean logits for soft
+    rule="votes", # one of _TARGET_RULES
+    T=2., # temperature
+    pseudo_count=.01, # only for votes
+    as_released=False, # a defect of the released code: softmax(p/T) of the vote shares; mean logits for soft
 ) -> torch.Tensor: # [N, C], rows sum to 1
-    "The softened targets of a teacher, row by row as its outputs are stored."
+    "A teacher's softened targets, in the order of its outputs."
     one_of(rule, _TARGET_RULES, "target rule")
     if rule == "votes" and as_released: return _released_vote_targets(outputs.votes, T)
     if rule == "votes": return vote_targets(outputs.votes, T, pseudo_count)
-    if rule == "logits" or as_released: return _logit_targets(outputs.logits, T)
-    return _soft_targets(outputs.soft, T)
+    return _temper(outputs.soft, T) if rule == "soft" and not as_released else _logit_targets(outputs.logits, T)
 
 # %% ../nbs/08_losses.ipynb #t08rows1
 class Targets:
     "A teacher's rows, found by image id and view."
     def __init__(self,
-        rows: torch.Tensor, # [n, C]: softened targets, or logits
-        ids: torch.Tensor, # int64 [n], the image that each row is about
-        views: torch.Tensor = None, # int64 [n], 0 = original, 1 = flip; None = all original
+        rows: torch.Tensor, # [n, C] softened targets, or logits
+        ids: torch.Tensor, # int64 [n] of their images
+        views: torch.Tensor = None, # int64 [n]: 0 = original, 1 = flip; None = all original
     ):
         if len(rows) != len(ids): raise KdnbError(f"{len(rows)} targets have {len(ids)} ids. Give one id for each row.")
         self.rows, self.ids, self.views = rows, ids, torch.zeros_like(ids) if views is None else views
@@ -251,7 +229,7 @@ class Targets:
 
     def find(self,
         ids, # int64 [N], any order
-        view=None, # int64 [N], 0 = original, 1 = flip; None = all original
+        view=None, # int64 [N], as views
     ) -> torch.Tensor: # [N, C]
         "The rows of these images."
         keys = 2 * ids if view is None else 2 * ids + view
@@ -259,8 +237,8 @@ class Targets:
         missing = self._keys[at] != keys
         if missing.any():
             key = int(keys[missing][0])
-            raise KdnbError(f"there are no targets for {int(missing.sum())} of {len(ids)} images, for instance id "
-                            f"{key // 2} ({('original', 'flip')[key % 2]}). Collect those of all training images.")
+            raise KdnbError(f"no targets for {int(missing.sum())} of {len(ids)} images, for instance id {key // 2} "
+                            f"({('original', 'flip')[key % 2]}). Collect those of all training images.")
         return self.rows[self._order[at]]
 
 # %% ../nbs/08_losses.ipynb #18cb46e0
@@ -270,10 +248,10 @@ _STUDENT_TARGETS = (*_TARGET_RULES, "label-smoothing", "shuffled")
 def student_targets(
     outputs, # `TeacherOutputs`
     images, # the training `Images`
-    kind: str = "votes", # one of _STUDENT_TARGETS
+    kind: str = "votes", # votes | soft | logits | label-smoothing | shuffled
     T: float = 2., # temperature, > 0
-    pseudo_count: float = .01, # added to every class's votes, >= 0
-    as_released: bool = False, # a defect, for comparison: see `_teacher_targets`
+    pseudo_count: float = .01, # added to every class, >= 0
+    as_released: bool = False, # a defect of the released code
     seed: int = 0, # of the shuffle
 ) -> Targets: # one row for each image and view
     "The softened targets of a student or of a control."
@@ -291,32 +269,30 @@ def student_targets(
 def teacher_rows(
     outputs, # `TeacherOutputs`
     rule: str = "logits", # votes | soft | logits
-    pseudo_count: float = .01, # added to every class's votes, > 0; only for votes
+    pseudo_count: float = .01, # added to every class's votes, > 0
 ) -> Targets: # of every image and view that the teacher saw
-    "What the teacher answered, as logits; shares become their logarithm."
+    "The teacher's answers as logits; of shares the logarithm."
     one_of(rule, _TARGET_RULES, "targets")
     rows = outputs.logits.float() if rule == "logits" else _teacher_targets(outputs, rule, 1., pseudo_count).log()
     return Targets(rows, outputs.ids, outputs.view)
 
 # %% ../nbs/08_losses.ipynb #49f79555
-def _log_soft(z, T): return F.log_softmax(_floats(z) / T, -1)
-
-
 def kl(
-    z_t, # [N, C] logits of the side that is to be matched, usually the teacher's
-    z_s, # [N, C] logits of the side that is to match, usually the student's
-    T: float = 1., # temperature of both sides, > 0
+    z_t, # [N, C] logits to be matched, usually the teacher's
+    z_s, # [N, C] logits that match them, usually the student's
+    T: float = 1., # temperature of both, > 0
 ) -> torch.Tensor: # [N], >= 0
     "$KL(\\mathrm{softmax}(z_t/T)\\,\\|\\,\\mathrm{softmax}(z_s/T))$, without $T^2$. Gradients flow into both sides."
     _check_temperature(T)
-    return F.kl_div(_log_soft(z_s, T), _log_soft(z_t, T), reduction="none", log_target=True).sum(-1)
+    log_s, log_t = (F.log_softmax(_floats(z) / T, -1) for z in (z_s, z_t))
+    return F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(-1)
 
 # %% ../nbs/08_losses.ipynb #5ea2c040
-def _ce(z_t, z_s, T): return _soft_cross_entropy(_floats(z_s), _logit_targets(z_t, T), T)
-def _mse(z_t, z_s, T): return (_logit_targets(z_t, 1.) - _logit_targets(z_s, 1.)).square().sum(-1)
-def _mse_logits(z_t, z_s, T): return (_floats(z_t) - _floats(z_s)).square().mean(-1)
-
-_DISTANCES = dict(kl=kl, ce=_ce, mse_logits=_mse_logits, mse=_mse)  # (z_t [N, C], z_s [N, C], T) -> [N]; mse: without T
+_DISTANCES = dict( # (z_t [N, C], z_s [N, C], T) -> [N]
+    kl=kl,
+    ce=lambda z_t, z_s, T: _soft_cross_entropy(_floats(z_s), _logit_targets(z_t, T), T),
+    mse_logits=lambda z_t, z_s, T: (_floats(z_t) - _floats(z_s)).square().mean(-1),
+    mse=lambda z_t, z_s, T: (_logit_targets(z_t, 1.) - _logit_targets(z_s, 1.)).square().sum(-1))
 
 # %% ../nbs/08_losses.ipynb #7597ccd0
 def _check_share(value, name):
@@ -324,24 +300,25 @@ def _check_share(value, name):
 
 
 def ard(
-    z_s, # [N, C] the student's logits on x; not looked at when alpha = 1
-    z_adv, # [N, C] the student's logits on x'
-    z_t, # [N, C] the teacher's logits on x
-    y, # int64 [N] true classes
+    z_s, # [N, C] student's logits on x; not read when alpha = 1
+    z_adv, # [N, C] student's logits on x'
+    z_t, # [N, C] teacher's logits on x
+    y, # int64 [N] classes
     T: float = 30., # temperature, > 0
     alpha: float = 1., # weight of the teacher, 0 .. 1
-    distance: str = "kl", # one of _DISTANCES
+    distance: str = "kl", # kl | ce | mse_logits | mse
 ) -> torch.Tensor: # [N]
     "ARD: $\\alpha T^2 D(z_t, z_{adv}; T) + (1 - \\alpha)\\,CE(z_s, y)$ (arXiv 1905.09747); no $T^2$ for mse."
     _check_share(alpha, "alpha")
-    soft = _DISTANCES[one_of(distance, _DISTANCES, "distance")](z_t, z_adv, T) * (T**2 if distance in ("kl", "ce") else 1)
+    scale = T**2 if distance in ("kl", "ce") else 1
+    soft = _DISTANCES[one_of(distance, _DISTANCES, "distance")](z_t, z_adv, T) * scale
     return soft if alpha == 1 else alpha * soft + (1 - alpha) * F.cross_entropy(z_s, y, reduction="none")
 
 # %% ../nbs/08_losses.ipynb #53302ccf
 def trades(
-    z_s, # [N, C] the student's logits on x
-    z_adv, # [N, C] the student's logits on x'
-    y, # int64 [N] true classes
+    z_s, # [N, C] student's logits on x
+    z_adv, # [N, C] student's logits on x'
+    y, # int64 [N] classes
     beta: float = 6., # weight of the second term, >= 0
 ) -> torch.Tensor: # [N]
     "TRADES: $CE(z_s, y) + \\beta\\,KL(z_s\\|z_{adv})$ (arXiv 1901.08573, Eq. 5). Gradients flow into both sides."
@@ -350,28 +327,28 @@ def trades(
 
 
 def rslad(
-    z_s, # [N, C] the student's logits on x
-    z_adv, # [N, C] the student's logits on x'
-    z_t, # [N, C] the teacher's logits on x
+    z_s, # [N, C] student's logits on x
+    z_adv, # [N, C] student's logits on x'
+    z_t, # [N, C] teacher's logits on x
 ) -> torch.Tensor: # [N]
     "RSLAD: $\\frac56 KL(z_t\\|z_{adv}) + \\frac16 KL(z_t\\|z_s)$ (arXiv 2108.07969)."
     return 5 / 6 * kl(z_t, z_adv) + 1 / 6 * kl(z_t, z_s)
 
 # %% ../nbs/08_losses.ipynb #d1a741ba
 def _introspection(z_s, z_adv, t_adv, y, beta):
-    "$(1 - p_T(x')_y^\\beta)\\,KL(z_s\\|z_{adv})$: what the student tells itself where the teacher is unsure."
+    "$(1 - p_T(x')_y^\\beta)\\,KL(z_s\\|z_{adv})$: the student follows itself where the teacher is unsure."
     if not beta >= 0: raise KdnbError(f"beta = {beta} is not possible. Use at least 0 (0.1 is the paper's).")
     return (1 - confidence(_floats(t_adv), y).detach() ** beta) * kl(z_s, z_adv)
 
 
 def iad(
-    z_s, # [N, C] the student's logits on x
-    z_adv, # [N, C] the student's logits on x'
-    z_t, # [N, C] the teacher's logits on x
-    t_adv, # [N, C] the teacher's logits on x'
-    y, # int64 [N] true classes
+    z_s, # [N, C] student's logits on x
+    z_adv, # [N, C] student's logits on x'
+    z_t, # [N, C] teacher's logits on x
+    t_adv, # [N, C] teacher's logits on x'
+    y, # int64 [N] classes
     beta: float = .1, # exponent of the teacher's confidence, >= 0
-    second: bool = True, # False: only the first term, as before 30 % of the epochs; z_s and t_adv are not looked at
+    second: bool = True, # False: only the first term, as before 30 % of the epochs; z_s and t_adv are not read
 ) -> torch.Tensor: # [N]
     "IAD-I: $KL(z_t\\|z_{adv}) + (1 - a)\\,KL(z_s\\|z_{adv})$, $a = p_T(x')_y^\\beta$ held constant (arXiv 2106.04928)."
     first = kl(z_t, z_adv)
@@ -379,10 +356,10 @@ def iad(
 
 # %% ../nbs/08_losses.ipynb #ddf2cfd1
 def adaad(
-    z_s, # [N, C] the student's logits on x; not looked at when lambd = 1
-    z_adv, # [N, C] the student's logits on x'
-    z_t, # [N, C] the teacher's logits on x; not looked at when lambd = 1
-    t_adv, # [N, C] the teacher's logits on x'
+    z_s, # [N, C] student's logits on x; not read when lambd = 1
+    z_adv, # [N, C] student's logits on x'
+    z_t, # [N, C] teacher's logits on x; not read when lambd = 1
+    t_adv, # [N, C] teacher's logits on x'
     lambd: float = 1., # weight of the attacked images, 0 .. 1
 ) -> torch.Tensor: # [N]
     "AdaAD: $\\lambda KL(t_{adv}\\|z_{adv}) + (1 - \\lambda) KL(z_t\\|z_s)$ (Huang et al., CVPR 2023)."
@@ -390,22 +367,14 @@ def adaad(
     attacked = kl(t_adv, z_adv)
     return attacked if lambd == 1 else lambd * attacked + (1 - lambd) * kl(z_t, z_s)
 
-# %% ../nbs/08_losses.ipynb #b9bcdb30
-def igdm(
-    dz_t, # [N, C] the teacher's T(x + d) - T(x - d), with d = x' - x
-    dz_s, # [N, C] the student's S(x + d) - S(x - d)
-) -> torch.Tensor: # [N]
-    "IGDM's term: $KL(\\mathrm{softmax}(\\Delta T)\\,\\|\\,\\mathrm{softmax}(\\Delta S))$ (arXiv 2312.03286)."
-    return kl(dz_t, dz_s)
-
 # %% ../nbs/08_losses.ipynb #1b936bd1
 def bound_terms(
-    right_t, # bool [N]: is the teacher right on the student's attacked image?
+    right_t, # bool [N]: is the teacher right on the attacked image?
     agree, # bool [N]: do student and teacher name the same class there?
 ) -> tuple: # (error of the teacher, disagreement), each 0 .. 1; the student's robust error is at most their sum
     "The two terms that bound a student's robust error."
     if len(right_t) != len(agree) or not len(agree):
-        raise KdnbError(f"{len(right_t)} answers of the teacher, {len(agree)} comparisons: not of the same images.")
+        raise KdnbError(f"{len(right_t)} answers, {len(agree)} comparisons: not of the same images.")
     return tuple((~torch.as_tensor(v, dtype=torch.bool)).double().mean().item() for v in (right_t, agree))
 
 # %% ../nbs/08_losses.ipynb #2c2df155
@@ -419,13 +388,13 @@ INNER_ASKS = {"ce": (), "kl-teacher": ("z_t",), "kl-both": ("t",), "kl-self": ("
 
 # %% ../nbs/08_losses.ipynb #3ae5fc04
 class Answers:
-    "A batch, and what student and teacher answer; each answer is computed when first asked for."
+    "A batch, and the answers of student and teacher, each computed when first read."
     def __init__(self,
-        student, # images -> logits [N, C]; its answers carry gradients
-        teacher, # images -> logits [N, C], in evaluation mode; None = there is none
+        student, # images -> logits [N, C], with gradients
+        teacher, # images -> logits [N, C], in evaluation mode; or None
         x, # [N, ...] images
         x_adv=None, # like x: the attacked images
-        y=None, # int64 [N] true classes
+        y=None, # int64 [N] classes
     ):
         self.student, self.teacher, self.x, self.x_adv, self.y = student, teacher, x, x_adv, y
 
@@ -453,26 +422,26 @@ class Answers:
         for name in ("z_s", "z_adv", "dz_s"): self.__dict__.pop(name, None)
 
 # %% ../nbs/08_losses.ipynb #0b5529b6
-_STARTS = ("uniform", "normal", "none")  # a uniform point of the ball; x + .001 N(0, 1); no attack at all
+_STARTS = ("uniform", "normal", "none")
 _ASKS = ("z_s", "z_t", "t_adv", "p_t", "dz_s", "dz_t")
 
 
 @dataclass(frozen=True)
 class Method:
-    "One way to train a student: what its attack maximises, and what it minimises."
+    "What a student's attack maximises, and what the student minimises."
     inner: str # one of INNER, or "none": no attack
-    outer: callable # (b as in `Answers`, y, share of the training that is done, 0 .. <1) -> [N], or their mean
-    asks: tuple = () # which of _ASKS the outer loss may read from b, besides b.z_adv
-    start: str = "uniform" # one of _STARTS
-    note: str = "" # a line for tables: source and settings
-    learns: callable = None # (z [N, C], y, epoch 0, 1, ...) -> bool [N], the images that count; None = all
+    outer: callable # (`Answers`, y, share of the training done, 0 .. <1) -> [N], or their mean
+    asks: tuple = () # what the outer loss may read from b besides z_adv: z_s, z_t, t_adv, p_t, dz_s, dz_t
+    start: str = "uniform" # of the attack: uniform | normal (x + .001 N(0, 1)) | none
+    note: str = "" # source and settings
+    learns: callable = None # (z [N, C], y, epoch) -> bool [N], the images that count; None = all
 
     def __post_init__(self):
         one_of(self.inner, (*INNER, "none"), "inner objective"); one_of(self.start, _STARTS, "start")
         for name in self.asks: one_of(name, _ASKS, "answer")
         if (self.inner == "none") != (self.start == "none"):
-            raise KdnbError(f"inner objective {self.inner!r} and start {self.start!r} do not go together. "
-                            'Without an attack both are "none", with one neither is.')
+            raise KdnbError(f"inner objective {self.inner!r} with start {self.start!r}: without an attack "
+                            'both are "none", with one neither is.')
 
     @property
     def needs_teacher(self) -> bool:
@@ -482,7 +451,7 @@ class Method:
         return {k: p.default for k, p in [*inspect.signature(self.outer).parameters.items()][3:]}
 
 # %% ../nbs/08_losses.ipynb #0e5f297d
-_WARM_UP = .3  # share of the epochs after which IAD and AdaIAD add their second term
+_WARM_UP = .3  # share of the epochs before IAD's second term
 
 def _ce(z, y): return F.cross_entropy(z, y, reduction="none")
 def _plain(b, y, share): return F.cross_entropy(b.z_s, y)
@@ -511,7 +480,7 @@ def _adaiad(b, y, share, lambd=1., beta=.1):
 
 # %% ../nbs/08_losses.ipynb #t08meth1
 class _Attacked:
-    "A batch whose attacked images stand in the place of the clean ones; the teacher's answers stay."
+    "A batch with attacked images in the place of the clean ones; the teacher's answers stay."
     def __init__(self, b): self.b = b
     def __getattr__(self, name): return self.b.z_adv if name == "z_s" else getattr(self.b, name)
 
@@ -564,9 +533,9 @@ METHODS = {
 # %% ../nbs/08_losses.ipynb #d97dd3f3
 def tuned(
     name: str, # one of METHODS
-    **settings, # of its outer loss, in place of those in `METHODS[name].settings`
+    **settings, # of its outer loss, see `METHODS[name].settings`
 ) -> Method: # the method with these settings
-    "A method of the table, its settings changed; tried at once on made-up logits, to refuse a wrong value here."
+    "A method of the table with other settings, tried at once on made-up logits."
     chosen = METHODS[one_of(name, METHODS, "method")]
     known = chosen.settings
     for s in settings:
@@ -578,23 +547,23 @@ def tuned(
     return replace(chosen, outer=outer, note=chosen.note + note, learns=learns)
 
 
-def _and_igdm(outer, alpha, b, y, share): return outer(b, y, share) + alpha * share * igdm(b.dz_t, b.dz_s)
+def _and_igdm(outer, alpha, b, y, share): return outer(b, y, share) + alpha * share * kl(b.dz_t, b.dz_s)
 
 
 def with_igdm(
     method: Method, # one with an attack
-    alpha: float = 1., # the weight that IGDM's term grows to, in proportion to the epoch; >= 0
-) -> Method: # the method with IGDM's term, at the cost of a pass of the student and up to two of the teacher
-    "Add IGDM: $\\alpha \\cdot$ epoch / epochs $\\cdot$ `igdm`. The first epoch is 0 here, 1 in the released code."
+    alpha: float = 1., # the weight that the term grows to, >= 0
+) -> Method: # costs one more pass of the student and up to two of the teacher
+    "Add IGDM: $\\alpha \\cdot$ epoch / epochs $\\cdot KL(\\Delta T\\|\\Delta S)$ (arXiv 2312.03286)"
     if method.inner == "none":
-        raise KdnbError("IGDM compares answers around an attacked image. Use one with an attack, for instance ard.")
+        raise KdnbError("IGDM needs a method with an attack. Use for instance ard.")
     if not alpha >= 0: raise KdnbError(f"alpha = {alpha} is not possible. Use at least 0 (1 for ten classes).")
     return replace(method, outer=partial(_and_igdm, method.outer, alpha), asks=(*method.asks, "dz_s", "dz_t"),
                    note=f"{method.note}, with IGDM, alpha = {alpha} (arXiv 2312.03286)")
 
 # %% ../nbs/08_losses.ipynb #d324e2e9
 def feature_margin(
-    bn, # the teacher's batch normalisation before the ReLU, or its (bias mu [C], weight sigma [C])
+    bn, # batch normalisation before the ReLU, or its (bias mu [C], weight sigma [C])
 ) -> torch.Tensor: # [C], each < 0 (0 where sigma is 0)
     "Each channel's $E[v | v < 0]$ for $v \\sim N(\\mu, \\sigma^2)$; $-3|\\sigma|$ if that is rare (arXiv 1904.01866)."
     if isinstance(bn, nn.Module):
@@ -617,19 +586,19 @@ def _partial_l2(
 # %% ../nbs/08_losses.ipynb #91699615
 def _target(s, t, margin, stage):
     if s.shape[:2] != t.shape[:2] or s.ndim != 4 or t.ndim != 4:
-        raise KdnbError(f"stage {stage}: the student's map is {tuple(s.shape)}, the teacher's {tuple(t.shape)}. "
-                        "Both must be [N, C, H, W] with equal N and C; connectors(...) change the student's C.")
+        raise KdnbError(f"stage {stage}: maps {tuple(s.shape)} and {tuple(t.shape)}. Both must be [N, C, H, W] "
+                        "with equal N and C; connectors(...) change the student's C.")
     t = t.detach() if t.shape[2:] == s.shape[2:] else F.adaptive_avg_pool2d(t.detach(), s.shape[2:])
     return torch.maximum(t, margin.to(t).view(1, -1, 1, 1))
 
 
 def feature_loss(
-    s: list, # for each stage the student's map [N, C, H, W], before the ReLU, after its connector
-    t: list, # for each stage the teacher's map [N, C, any H, any W], before the ReLU; held constant
-    margins: list, # for each stage the `feature_margin` [C] of the teacher
-    scale: float = 1000., # what the sum is divided by, > 0: 1000 for CIFAR, 10000 for ImageNet
+    s: list, # student's maps [N, C, H, W], one a stage, before the ReLU, after the connector
+    t: list, # teacher's maps [N, C, any H, any W], before the ReLU; held constant
+    margins: list, # the teacher's `feature_margin` [C] of each stage
+    scale: float = 1000., # divides the sum, > 0: 1000 for CIFAR, 10000 for ImageNet
 ) -> torch.Tensor: # [N]
-    "Partial L2 of each stage to the teacher's margin ReLU, weighted $1/2^{L-1-i}$ (arXiv 1904.01866)."
+    "Partial L2 to the teacher's margin ReLU, stage $i$ weighted $1/2^{L-1-i}$ (arXiv 1904.01866)."
     if not len(s) == len(t) == len(margins) or not s:
         raise KdnbError(f"{len(s)} maps of the student, {len(t)} of the teacher, {len(margins)} margins. Give as many.")
     if not scale > 0: raise KdnbError(f"scale = {scale} is not possible. Use a number above 0 (1000 is usual).")
@@ -638,23 +607,23 @@ def feature_loss(
 
 
 def connectors(
-    student_channels: list, # channels of the student's map at each stage
-    teacher_channels: list, # the same of the teacher's
-) -> nn.ModuleList: # for each stage a module: student's map -> as many channels as the teacher's
-    "A 1 x 1 convolution with batch normalisation for each stage. Their parameters are trained with the student's."
+    student_channels: list, # of the student's map, one a stage
+    teacher_channels: list, # of the teacher's
+) -> nn.ModuleList: # one module a stage
+    "1 x 1 convolutions with batch normalisation, from the student's maps to as many channels as the teacher's."
     if len(student_channels) != len(teacher_channels):
         raise KdnbError(f"{len(student_channels)} stages and {len(teacher_channels)} of the teacher. Name as many.")
-    channels = zip(student_channels, teacher_channels)
-    pairs = [nn.Sequential(nn.Conv2d(a, b, 1, bias=False), nn.BatchNorm2d(b)) for a, b in channels]
-    for conv, _ in pairs: nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return nn.ModuleList(pairs)
+    made = [nn.Sequential(nn.Conv2d(a, b, 1, bias=False), nn.BatchNorm2d(b))
+            for a, b in zip(student_channels, teacher_channels)]
+    for conv, _ in made: nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return nn.ModuleList(made)
 
 # %% ../nbs/08_losses.ipynb #8c464997
 class Features:
-    "Inside `with`, catches what the named modules put out at the model's last forward pass."
+    "Inside `with`, keeps the named modules' outputs of the last forward pass."
     def __init__(self,
-        model: nn.Module, # left as it was found
-        names: list, # paths of modules, as in `model.named_modules()`
+        model: nn.Module, # left as found
+        names: list, # of `model.named_modules()`
     ):
         known = dict(model.named_modules())
         for name in names:
@@ -672,7 +641,7 @@ class Features:
     def _keep(self, name, module, args, output): self._found[name] = output.clone()  # a ReLU in place would change it
 
     @property
-    def maps(self) -> list: # of [N, C, H, W], in the order of the names
+    def maps(self) -> list: # of [N, C, H, W], as named
         missing = [name for name in self.modules if name not in self._found]
         if missing: raise KdnbError(f"nothing has passed {', '.join(missing)} yet. Call the model in the with block.")
         return [self._found[name] for name in self.modules]

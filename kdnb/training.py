@@ -37,23 +37,23 @@ class Recipe:
     epochs: int = 12 # passes over the training images, >= 1
     batch_size: int = 128 # images a step, >= 1
     optimizer: str = "sgd" # sgd | adam | adamw
-    lr: float = .1 # learning rate (its peak with onecycle), > 0; the study's Adam uses 1e-4
+    lr: float = .1 # learning rate, > 0; onecycle: its peak
     momentum: float = .9 # of SGD; Adam's beta1
     nesterov: bool = True # SGD only
-    weight_decay: float = 1e-4 # on all parameters, the noise's too
-    clip: float = 0. # largest norm of the gradient; 0 = no clipping
+    weight_decay: float = 1e-4 # of all parameters, the noise's too
+    clip: float = 0. # largest norm of the gradient; 0 = any
     schedule: str = "multistep" # multistep | onecycle | linear
     milestones: tuple = (.5, .75) # multistep: after these fractions of the epochs ...
     gamma: float = .1 # ... the learning rate is multiplied by this
     pad: int = 0 # random crops out of this much zero padding, in pixels
     flip: bool = False # random horizontal flips
-    degrees: float = 0. # random turns, at most this far either way
-    average: str = "none" # none | ema | swa: which weights are measured and kept
-    decay: float = .999 # ema: share of the old average at each step, 0 .. 1
+    degrees: float = 0. # random turns, at most this far
+    average: str = "none" # of the weights that are measured and kept: none | ema | swa
+    decay: float = .999 # ema: share of the old average, 0 .. 1
     average_from: float = .5 # swa: after this fraction of the epochs
-    awp: float = 0. # gamma of adversarial weight perturbation; 0 = none, 0.005 as published
+    awp: float = 0. # adversarial weight perturbation's gamma; 0 = none, 0.005 as published
     sizes: tuple = () # phases (from which fraction of the epochs, pixels, smallest share shown[, images a step])
-    pieces: tuple = () # linear: (from which fraction of the epochs, multiple of lr there, multiple of lr at its end)
+    pieces: tuple = () # linear: (from which fraction of the epochs, multiples of lr there and at its end)
 
     def __post_init__(self):
         for name, allowed in (("optimizer", _OPTIMIZERS), ("schedule", _SCHEDULES), ("average", _AVERAGES)):
@@ -65,8 +65,7 @@ class Recipe:
             if not value >= least: raise KdnbError(f"{name} = {value} is not possible. Use at least {least}.")
         if not self.lr > 0: raise KdnbError(f"lr = {self.lr} is not possible. Use a learning rate above 0.")
         if not (0 <= self.decay < 1 and 0 <= self.average_from < 1):
-            raise KdnbError(f"decay = {self.decay}, average_from = {self.average_from} are not possible. "
-                            "Use numbers from 0 to less than 1 (0.999 and 0.5 are usual).")
+            raise KdnbError(f"decay = {self.decay}, average_from = {self.average_from}. Use 0 to less than 1 each.")
         if not all(0 <= m <= 1 for m in self.milestones):
             raise KdnbError(f"milestones {list(self.milestones)} are fractions of the epochs. Use numbers from 0 to 1.")
         _check_phases(self)
@@ -74,7 +73,8 @@ class Recipe:
     @property
     def augments(self) -> bool: return bool(self.pad or self.flip or self.degrees)
 
-_OPTIMIZERS, _SCHEDULES, _AVERAGES = ("sgd", "adam", "adamw"), ("multistep", "onecycle", "linear"), ("none", "ema", "swa")
+_OPTIMIZERS, _SCHEDULES = ("sgd", "adam", "adamw"), ("multistep", "onecycle", "linear")
+_AVERAGES = ("none", "ema", "swa")
 
 
 def recipe_of(
@@ -85,12 +85,11 @@ def recipe_of(
 
 # %% ../nbs/09_training.ipynb #56a0f79e
 def _check_rows(name, rows, widths, allowed, example):
-    "Refuse phases or pieces that cannot be."
     starts = [r[0] for r in rows if r]
     fit = all(len(r) in widths and all(isinstance(v, (int, float)) for v in r) and allowed(*r[1:]) for r in rows)
     if not fit or rows and not (starts[0] == 0 and starts[-1] < 1 and all(a < b for a, b in zip(starts, starts[1:]))):
-        raise KdnbError(f"{name} {list(rows)} are not possible. Begin each with the fraction of the epochs where it "
-                        f"starts: 0 for the first, rising, below 1; for instance {example}.")
+        raise KdnbError(f"{name} {list(rows)} are not possible. Begin each with the fraction of the epochs where "
+                        f"it starts, 0 for the first, rising, below 1: {example}.")
 
 
 def _check_phases(recipe):
@@ -98,8 +97,7 @@ def _check_phases(recipe):
     _check_rows("sizes", recipe.sizes, (3, 4), shows, "(0, 128, 0.08), (0.5, 224, 0.08, 64)")
     _check_rows("pieces", recipe.pieces, (3,), lambda a, b: a > 0 and b > 0, "(0, 0.1, 1), (0.3, 1, 0.01)")
     if (recipe.schedule == "linear") != bool(recipe.pieces):
-        raise KdnbError(f"schedule is {recipe.schedule!r} with {len(recipe.pieces)} pieces. "
-                        "The schedule 'linear' and pieces go together: give both or neither.")
+        raise KdnbError(f"schedule {recipe.schedule!r}, {len(recipe.pieces)} pieces: 'linear' and pieces go together.")
 
 
 def _phase(recipe, epoch): return [r for r in recipe.sizes if round(r[0] * recipe.epochs) <= epoch][-1]
@@ -119,10 +117,10 @@ def _shown(images, recipe, epoch): # the training images as this epoch's phase s
 # %% ../nbs/09_training.ipynb #d1ffc08a
 def _make_optimizer(
     recipe: Recipe,
-    model: nn.Module, # all its parameters are optimised
-    along: nn.Module = None, # and those of this one
+    model: nn.Module,
+    along: nn.Module = None, # trained with it
 ) -> torch.optim.Optimizer:
-    "SGD, Adam or AdamW as the recipe says."
+    "The recipe's optimiser of all parameters."
     parameters, decay = [*model.parameters(), *(along.parameters() if along is not None else ())], recipe.weight_decay
     if recipe.optimizer != "sgd":
         kind = dict(adam=torch.optim.Adam, adamw=torch.optim.AdamW)[recipe.optimizer]
@@ -133,8 +131,8 @@ def _make_optimizer(
 
 def learning_rates(
     recipe: Recipe,
-    steps: int, # steps in an epoch; or, where epochs differ, a list of the steps done when each begins, and in the end
-) -> list: # of as many learning rates as there are steps
+    steps: int, # in an epoch; or a list of the steps done when each epoch begins, and in the end
+) -> list: # one a step
     "The learning rate of every step."
     starts = [epoch * steps for epoch in range(recipe.epochs + 1)] if isinstance(steps, int) else steps
     if recipe.schedule == "linear": return _straight(recipe, starts)
@@ -161,13 +159,13 @@ def _straight(recipe, starts):
 class Attack:
     "PGD on the current model, for training and for choosing epochs."
     eps: float = 8 / 255 # linf radius, pixel range [0, 1]
-    steps: int = 10 # 0 = leave the images as they are
+    steps: int = 10 # 0 = no attack
     step_size: float = None # None = 2.5 eps / steps
-    draws: int = 1 # noise draws that are averaged in a step (EPGD); 1 for a model without noise
-    random_start: bool = True # start at a random point of the ball, else at the image
+    draws: int = 1 # noise draws averaged in a step (EPGD)
+    random_start: bool = True # in the ball, else at the image
 
     def __call__(self,
-        model: nn.Module, # left as it was found
+        model: nn.Module, # left as found
         x, # [N, C, H, W] in [0, 1]
         y, # int64 [N]
     ): # attacked images [N, C, H, W]
@@ -183,24 +181,24 @@ _DEFECTS = ("file_order", "swapped_loss", "vote_softmax", "eval_mode", "other_vi
 
 
 def _ready(teacher, whole):
-    "What is asked: a folded copy; or, where its features are wanted, the teacher itself, in evaluation mode."
+    "A folded copy; where its features are wanted, the teacher itself."
     t = teacher
     if isinstance(t, Smoothed): return Smoothed(freeze(t.model), t.draws, t.sigma, t.unit).eval()
-    return teacher.eval().requires_grad_(False) if whole else freeze(teacher)
+    return t.eval().requires_grad_(False) if whole else freeze(t)
 
 
 @dataclass(eq=False)
 class Objective:
     "What is minimised: a method, its attack, and the teacher's answers."
     method: Method = "plain" # a name of METHODS, or a `Method`: `tuned`, or your own
-    attack: Attack = None # how far and how often; what it maximises is the method's
-    teacher: nn.Module = None # asked on the way, in evaluation mode; a noisy one as `Smoothed`
-    targets: Targets = None # looked up: softened targets, or logits for clean images, as the method asks for
-    epochs: int = 1 # of the whole training: some methods change with it
+    attack: Attack = None # what it maximises is the method's
+    teacher: nn.Module = None # asked in evaluation mode; a noisy one as `Smoothed`
+    targets: Targets = None # looked up: softened targets, or logits for clean images
+    epochs: int = 1 # of the training
     features: "_FeatureTask" = None # an added term
     penalty: float = 0. # lambda of the off-diagonal penalty of a CNI model
-    defects: tuple = () # of _DEFECTS, to reproduce the released code
-    epoch: int = 0 # 0, 1, ...; the loop says where it is
+    defects: tuple = () # of the released code, see _DEFECTS
+    epoch: int = 0 # 0, 1, ..., set by the loop
 
     def __post_init__(self):
         if isinstance(self.method, str): self.method = METHODS[one_of(self.method, METHODS, "method")]
@@ -219,11 +217,11 @@ class Objective:
         if "swapped_loss" in self.defects: self.method = replace(m, outer=partial(m.outer, swapped=True))
 
     @property
-    def along(self): return self.features and self.features.connectors # what is trained with the student
+    def along(self): return self.features and self.features.connectors # trained with the student
     @property
     def skips(self) -> bool: return self.method.learns is not None # may images of a batch be left out?
     @property
-    def asked(self) -> list: # the network whose passes count: of a smoothed one every draw
+    def asked(self) -> list: # the network whose passes count
         t = self.teacher
         return [] if t is None else [t.model if isinstance(t, Smoothed) else t]
 
@@ -234,13 +232,13 @@ class Objective:
         return self
 
     def prepare(self,
-        model: nn.Module, # its `training` flag stays as it was, but for the defect eval_mode
+        model: nn.Module,
         x, # [N, C, H, W] in [0, 1]
         y, # int64 [N]
         ids, # int64 [N]
-        view=None, # int64 [N], 0 = original, 1 = flip; None = all original
-    ) -> Answers: # what `value` wants
-        "All that is done once for a batch: choose the images that count, look targets up, attack."
+        view=None, # int64 [N]: 0 = original, 1 = flip; None = all original
+    ) -> Answers: # for `value`
+        "Once a batch: choose the images that count, look targets up, attack."
         z_all, m = None, self.method
         if m.learns:
             with torch.no_grad(), in_eval(model): z_all = model(x)
@@ -251,11 +249,11 @@ class Objective:
         if self.targets is not None: setattr(b, "p_t" if "p_t" in m.asks else "z_t", self.look_up(ids, view))
         if m.inner != "none":
             b.x_adv = self.craft(model, b)
-            if "eval_mode" in self.defects: model.eval()  # a defect, for comparison
+            if "eval_mode" in self.defects: model.eval()
         return b
 
     def look_up(self, ids, view=None): # -> [N, C]
-        if "file_order" in self.defects: ids = ids.sort().values  # a defect, for comparison
+        if "file_order" in self.defects: ids = ids.sort().values
         return self.targets.find(ids, view)
 
     def craft(self, model, b): # -> attacked images [N, C, H, W]
@@ -270,8 +268,8 @@ class Objective:
     def value(self,
         model: nn.Module,
         b: Answers, # of `prepare`
-    ) -> tuple: # (loss with a gradient, None when there is nothing to learn; logits [N, C]; on how many images)
-        "The loss of one batch, with the student as it is now."
+    ) -> tuple: # (loss, None if there is nothing to learn; logits [N, C]; on how many images)
+        "The loss of a batch, with the student as it is now."
         if not len(b.y): return None, b.z_all, 0
         b.student, extra = model, 0; b.forget()
         if self.features: extra, b.z_s = self.features.loss(model, self.teacher, b.x)
@@ -287,27 +285,25 @@ class Objective:
 class _FeatureTask:
     "Feature distillation between named layers, as an added term."
     student_names: list # module paths, before the ReLU
-    teacher_names: list # as many
-    connectors: nn.ModuleList # of `connectors`
-    margins: list # of `feature_margin`, one [C] a stage
-    weight: float = 1. # of the term, >= 0
+    teacher_names: list
+    connectors: nn.ModuleList
+    margins: list # [C] a stage
+    weight: float = 1.
 
     def loss(self, student, teacher, x): # -> ([N], the student's logits [N, C])
-        "The term, and what the student says on the way."
         with Features(teacher, self.teacher_names) as t, torch.no_grad(): teacher(x)
         with Features(student, self.student_names) as s: z = student(x)
         return self.weight * feature_loss([c(v) for c, v in zip(self.connectors, s.maps)], t.maps, self.margins), z
 
 
 def _feature_task(
-    student: nn.Module,
-    teacher: nn.Module,
-    student_names: list, # module paths, before the ReLU
-    teacher_names: list, # as many; each a batch normalisation, which tells the margin
-    shape: tuple, # (C, H, W) of the images
-    weight: float = 1., # of the term, >= 0
+    student, teacher, # networks
+    student_names, # module paths, before the ReLU
+    teacher_names, # as many batch normalisations, which tell the margins
+    shape, # (C, H, W) of the images
+    weight=1., # of the term, >= 0
 ) -> _FeatureTask:
-    "Look at both nets once, and make connectors that fit; they start at random from torch's global generator."
+    "Make connectors that fit, from torch's global generator."
     x = torch.zeros(2, *shape)
     with Features(student, student_names) as s, Features(teacher, teacher_names) as t, torch.no_grad():
         with in_eval(student), in_eval(teacher): student(x); teacher(x)
@@ -316,11 +312,11 @@ def _feature_task(
 
 # %% ../nbs/09_training.ipynb #t09objof2
 def objective_of(
-    p, # the parameters of the notebook `train`, as attributes
-    net: nn.Module, # the student, which feature distillation looks into
+    p, # parameters of the notebook `train`, as attributes
+    net: nn.Module, # the student
     splits: Splits,
-    teacher: nn.Module = None, # where there is one, perhaps noisy
-    outputs=None, # its `TeacherOutputs`, where there are any
+    teacher: nn.Module = None, # perhaps noisy
+    outputs=None, # its `TeacherOutputs`
 ) -> Objective:
     "The objective that the parameters ask for."
     method, targets = tuned(p.method, **p.settings), None
@@ -343,16 +339,15 @@ def _follows(objective, recipe): # must the stored rows follow the flips?
 
 
 def _check_views(objective, recipe, ids):
-    "Refuse an augmentation that the targets do not belong to, and targets that miss an image."
+    "Refuse an augmentation without targets, and targets that miss an image."
     if objective.targets is None: return
     objective.look_up(ids)
     if "other_view" in objective.defects: return
     if recipe.pad or recipe.degrees:
-        raise KdnbError("the recipe crops or turns at random, but the targets are of the whole images. "
-                        "Use pad = 0 and degrees = 0, or ask the teacher on the way.")
-    if recipe.sizes: raise KdnbError("the recipe shows random parts, the targets are of whole images. Leave sizes out.")
+        raise KdnbError("the targets are of whole images. Use pad = 0 and degrees = 0, or ask the teacher.")
+    if recipe.sizes: raise KdnbError("the targets are of whole images. Leave sizes out.")
     if recipe.flip and not objective.targets.views.any():
-        raise KdnbError("there are no targets of flipped images. Collect the view 'flip' too, or use flip = False.")
+        raise KdnbError("no targets of flipped images. Collect the view 'flip' too, or use flip = False.")
     if recipe.flip: objective.look_up(ids, torch.ones_like(ids))
 
 
@@ -364,10 +359,10 @@ def _augmented(x, recipe, follow): # -> (images [N, C, H, W], view int64 [N] or 
 # %% ../nbs/09_training.ipynb #7b24415e
 @dataclass
 class Judge:
-    "How the epoch is chosen that is kept: on the validation images, after every epoch."
-    attack: Attack = None # given: accuracy under this attack chooses; None: accuracy
+    "How the validation images choose the epoch that is kept."
+    attack: Attack = None # under which accuracy chooses; None = clean accuracy
     draws: int = 8 # in the vote that judges a noisy model
-    watch: Images = None # images whose accuracy is recorded (test_acc, test_adv_acc), and that never choose
+    watch: Images = None # whose accuracy is recorded as test_acc and test_adv_acc, and never chooses
 
     def __post_init__(self):
         if self.attack and not self.attack.steps: self.attack = None
@@ -379,13 +374,13 @@ class Judge:
 
 
 def _measure(
-    model: nn.Module, # left as it was found
-    images: Images, # on the model's device
-    attack: Attack = None, # None = no attacked accuracy
-    draws: int = 8, # in the vote of a noisy model; a deterministic one is asked once
-    batch_size: int = 500, # images a pass
-) -> tuple: # (accuracy, accuracy under attack or None), shares of 1
-    "Accuracy as it is, and under attack."
+    model, # left as found
+    images, # on its device
+    attack=None,
+    draws=8, # in the vote of a noisy model
+    batch_size=500,
+) -> tuple: # (accuracy, accuracy under attack or None)
+    "Accuracy, and accuracy under attack."
     draws, right = draws if is_noisy(model) else 1, [0, 0]
     for x, y, _ in images.batches(batch_size):
         right[0] += (vote(model, x, draws) == y).sum().item()
@@ -393,7 +388,7 @@ def _measure(
     return right[0] / len(images), right[1] / len(images) if attack is not None else None
 
 # %% ../nbs/09_training.ipynb #b19611b1
-_COSTS = ("forward", "backward", "teacher_forward", "teacher_backward")  # what `_TrainState` counts, in images
+_COSTS = ("forward", "backward", "teacher_forward", "teacher_backward")  # in images
 
 
 @dataclass
@@ -401,17 +396,17 @@ class _TrainState:
     "How far a training has come."
     step: int = 0 # steps done
     loss: float = 0. # sum over this epoch's images so far
-    right: float = 0. # of this epoch's images so far, how many were classified correctly
-    kept: float = 0. # of this epoch's images so far, on how many the loss was computed
-    seconds: float = 0. # spent on this epoch so far
-    forward: int = 0 # images that went forward so far, in training, attacks and measurements
-    backward: int = 0 # images that a gradient came back for so far
-    teacher_forward: int = 0 # the same of a teacher that is asked on the way
+    right: float = 0. # images of this epoch classified correctly
+    kept: float = 0. # images of this epoch that the loss was computed on
+    seconds: float = 0. # spent on this epoch
+    forward: int = 0 # images, in training, attacks and measurements
+    backward: int = 0 # images that a gradient came back for
+    teacher_forward: int = 0
     teacher_backward: int = 0
-    history: list = field(default_factory=list) # one dict for each finished epoch
-    best: dict = None # epoch and value of the best epoch so far
-    weights: dict = field(default_factory=dict) # of the best epoch so far
-    mean: dict = field(default_factory=dict) # averaged weights so far; empty without averaging
+    history: list = field(default_factory=list) # one dict an epoch
+    best: dict = None # epoch and value
+    weights: dict = field(default_factory=dict) # of the best epoch
+    mean: dict = field(default_factory=dict) # averaged weights
 
     def next_epoch(self, row): self.history.append(row); self.loss = self.right = self.kept = self.seconds = 0.
 
@@ -422,7 +417,7 @@ class _TrainState:
         self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
     def average(self, model, recipe, total):
-        "Take the weights after a step into the average, if there is to be one; `total`: steps of the whole training."
+        "Take the weights after a step into the average; `total`: steps of the whole training."
         first = math.floor(recipe.average_from * total) if recipe.average == "swa" else 0
         n = self.step - 1 - first  # steps averaged before this one
         if recipe.average == "none" or n < 0: return
@@ -432,7 +427,7 @@ class _TrainState:
             else: self.mean[k].lerp_(v.detach(), share)
 
 
-def _digest(tensor) -> str: # a short name for the numbers of a tensor
+def _digest(tensor) -> str:
     return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
@@ -441,9 +436,9 @@ def fingerprint(
     data: Splits,
     objective: Objective,
     recipe: Recipe,
-    **more, # anything else that determines the result
+    **more, # that determines the result
 ) -> str:
-    "A hash of what determines a training's result, but for the weights it starts from."
+    "A hash of all that determines a training's result but its first weights."
     o = objective
     plain = {k: v for k, v in vars(o).items() if type(v) in (int, float, str, bool) and k != "epoch"}
     method = o.method.inner, o.method.note
@@ -460,7 +455,7 @@ def _refuse(path):
 
 
 def _save_state(path, state, model, optimizer, mark, along=None):
-    "Write all that is needed to go on, whole or not at all."
+    "Save what is needed to go on, whole or not at all."
     parts = dict(model=model.state_dict(), best=state.weights, mean=state.mean)
     if along is not None: parts["along"] = along.state_dict()
     tensors = {f"{part}.{k}": v for part, held in parts.items() for k, v in held.items()}
@@ -471,7 +466,7 @@ def _save_state(path, state, model, optimizer, mark, along=None):
 
 
 def _load_state(path, model, optimizer, mark, along=None) -> _TrainState:
-    "Go back to a saved state, or say in one line why not."
+    "Go back to a saved state."
     tensors, info = load_tensors(path)
     if info.pop("mark", None) != mark: _refuse(path)
     parts = dict(model={}, best={}, mean={}, along={}, optimizer={})
@@ -489,7 +484,7 @@ def _load_state(path, model, optimizer, mark, along=None) -> _TrainState:
 
 # %% ../nbs/09_training.ipynb #6ea80a26
 class _Alone:
-    "One process: there is nothing to share."
+    "One process."
     rank, world, seeded = 0, 1, ()
     def __init__(self, device): self.device = device
     def wrap(self, model, optimizer): return model, optimizer
@@ -497,11 +492,11 @@ class _Alone:
     def total(self, *numbers): return numbers
     def mean(self, gradients): return gradients
     def backward(self, loss): loss.backward()
-    def share(self, size): return 1., True # what a loss counts, and does this process count at all?
+    def share(self, size): return 1., True # weight of the loss; does this process count?
 
 
 class _Shared(_Alone):
-    "Several processes, through Accelerate: each has a share of every batch, and gradients are averaged."
+    "Processes that share every batch, through Accelerate; gradients are averaged."
     def __init__(self, device):
         from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
         wait = InitProcessGroupKwargs(timeout=timedelta(days=7))  # the others wait while the main process measures
@@ -510,8 +505,7 @@ class _Shared(_Alone):
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
         self.device, self.seeded = self.accelerator.device, (self.rank,) if self.rank else ()
 
-    def wrap(self, model, optimizer):
-        return self.accelerator.prepare(model, optimizer)
+    def wrap(self, *parts): return self.accelerator.prepare(*parts)
     def any(self, flag): return self.total(flag)[0] > 0
     def total(self, *numbers):
         return self.accelerator.reduce(torch.tensor(numbers, dtype=torch.double, device=self.device)).tolist()
@@ -525,7 +519,7 @@ class _Shared(_Alone):
 # %% ../nbs/09_training.ipynb #12f15c79
 @contextmanager
 def _averaged(model, mean):
-    "Inside, the model has the averaged weights, where there are any."
+    "Inside, the model has the averaged weights, if any."
     own = {k: v.detach().clone() for k, v in model.state_dict().items()} if mean else {}
     if mean: model.load_state_dict(mean)
     try: yield model
@@ -550,12 +544,12 @@ def _push_weights(model, loss_of, gamma, mean=lambda gradients: gradients) -> li
 @dataclass
 class Context:
     "Where and how a training is computed."
-    device: str = "cpu" # where to compute
+    device: str = "cpu"
     label: str = "training" # for the progress bar
-    save_every: float = 60. # seconds between two saved states, besides the end of each epoch
+    save_every: float = 60. # seconds between saved states, besides the end of each epoch
     amp: bool = False # bfloat16 autocast, for a GPU
-    compile: bool = False # torch.compile of the step's two passes, for a GPU; not of attacks and measurements
-    processes: int = 1 # that share this training, one GPU each
+    compile: bool = False # torch.compile of the step's two passes, for a GPU
+    processes: int = 1 # that share the training, one GPU each
 
 
 class _Lap:
@@ -567,7 +561,7 @@ class _Lap:
 
 @contextmanager
 def _forward_by(model, compiled):
-    "Inside, the model's forward pass is the compiled one, if there is one. Make no frozen copy here."
+    "Inside, the forward pass is the compiled one, if any. Make no frozen copy here."
     if compiled is not None: model.forward = compiled
     try: yield
     finally: model.__dict__.pop("forward", None)
@@ -576,18 +570,18 @@ def _forward_by(model, compiled):
 def _check_sizes(model, data, recipe):
     "Refuse phases that the images cannot show or the network cannot take."
     if recipe.sizes and not isinstance(data.train.images, Pictures):
-        raise KdnbError("sizes of phases need the pictures. Load a folder with stream=True, or leave sizes out.")
+        raise KdnbError("sizes need pictures. Load a folder with stream=True, or leave sizes out.")
     for size in {row[1] for row in recipe.sizes}:
         x = torch.zeros(1, data.shape[0], size, size, device=data.train.labels.device)
         try:
             with in_eval(model), torch.no_grad(): model(x)
         except RuntimeError:
-            raise KdnbError(f"this network cannot take images of {size} x {size} pixels, as the recipe asks. Use other "
-                            "sizes, or a network that averages over the image (torchvision:resnet50).") from None
+            raise KdnbError(f"this network cannot take images of {size} x {size} pixels. Use other sizes, or a network "
+                            "that averages over the image (torchvision:resnet50).") from None
 
 # %% ../nbs/09_training.ipynb #2ee55819
 class _Loop:
-    "One training: what is fitted, how far it has come, and the steps that are left."
+    "One training."
     def __init__(self, model, data, objective, recipe, folder, seed, judge, context):
         device, self.folder = get_device(str(context.device)), Path(folder)
         self.team = (_Shared if context.processes > 1 else _Alone)(device); device = self.team.device
@@ -642,7 +636,7 @@ class _Loop:
         self.gather()
 
     def step(self, x, y, ids, weight=1., counts=True):
-        "One step of the optimiser. Without `counts` these images are another process's as well."
+        "One step. Without `counts` these images are another process's as well."
         x, view = _augmented(x, self.recipe, self.follow)
         with torch.autocast(x.device.type, torch.bfloat16) if self.context.amp else nullcontext():
             b = self.objective.prepare(self.model, x, y, ids, view)
@@ -650,7 +644,7 @@ class _Loop:
                 pushed = self.push(b, weight)
                 loss, z, kept = self.objective.value(self.wrapped, b)
         self.sums[1] += (z.detach().argmax(1) == y).sum() * counts
-        if loss is None: return  # nothing to learn here: no step
+        if loss is None: return  # no step
         self.sums[0] += loss.detach() * kept * counts; self.sums[2] += kept * counts
         self.optimizer.zero_grad(set_to_none=True)
         self.team.backward(loss if weight == 1 else loss * weight)
@@ -667,7 +661,7 @@ class _Loop:
         return _push_weights(self.model, loss, self.recipe.awp, self.team.mean)
 
     def look_up(self):
-        "After a step: is the loss still finite, is it time to save, or to end?"
+        "After a step: is the loss finite, is it time to save, or to end?"
         if self.state.step % 10 == 0: self.gather()
         if not self.team.any(self.saved.so_far() >= self.context.save_every or time_is_up()): return
         late = self.team.any(time_is_up())
@@ -675,15 +669,15 @@ class _Loop:
         if late: raise OutOfTime()
 
     def gather(self):
-        "The sums of all processes, as numbers; stop when the loss is NaN or infinite."
+        "The sums of all processes; stop when the loss is not finite."
         state, recipe = self.state, self.recipe
         state.loss, state.right, state.kept = self.team.total(*self.sums.tolist())
         if not math.isfinite(state.loss):
-            raise KdnbError(f"the loss is {state.loss} in epoch {len(state.history) + 1} of {recipe.epochs}. Try "
-                            f"a smaller lr (now {recipe.lr:g}) or clip the gradient (clip is {recipe.clip:g}; try 1).")
+            raise KdnbError(f"the loss is {state.loss} in epoch {len(state.history) + 1} of {recipe.epochs}. "
+                            f"Use a smaller lr (now {recipe.lr:g}) or clip (now {recipe.clip:g}; try 1).")
 
     def finish_epoch(self):
-        "Measure, add a row to the history, remember the weights if they are the best so far."
+        "Measure, add to the history, keep the best weights."
         if self.team.rank: return self.state.next_epoch({})
         s, n, attack = self.state, len(self.data.train), self.judge.attack
         loss = s.loss / s.kept if s.kept else None
@@ -706,7 +700,7 @@ class _Loop:
         self.saved()
 
     def finish(self) -> pd.DataFrame:
-        "Write the history, then the best weights (where they are, the history is), then drop the state."
+        "Write the history, then the best weights, then drop the state."
         state = self.state
         best = state.best | dict(rule=self.judge.rule(self.model, self.data.valid))
         history = pd.DataFrame(state.history)[COLUMNS]; history["chosen"] = history.epoch == best["epoch"]
@@ -723,7 +717,7 @@ COLUMNS = ["epoch", "seconds", "kept", "train_loss", "train_acc", "valid_acc", "
 
 
 def _finished(folder, model, mark) -> pd.DataFrame:
-    "The history of a training that has ended, its weights put into `model`; None if there is none."
+    "The history of a training that has ended, its weights put into `model`; else None."
     path = folder/"model.safetensors"
     if not path.exists(): return None
     kept, info = load_model(path)
@@ -737,7 +731,7 @@ def _finished(folder, model, mark) -> pd.DataFrame:
 
 # %% ../nbs/09_training.ipynb #4ad70f7e
 def _work(*task) -> tuple: # (fingerprint, None) or (None, error)
-    "What each process of a shared training does."
+    "One process of a shared training."
     warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
     try:
         loop = _Loop(*task)
@@ -748,7 +742,7 @@ def _work(*task) -> tuple: # (fingerprint, None) or (None, error)
 
 
 def _launch(*task) -> str: # the training's fingerprint
-    "Start the processes and wait for them. They are spawned: it does not matter whether CUDA is in use here."
+    "Spawn the processes (CUDA may be in use here) and wait for them."
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
     objective, processes = task[2], task[-1].processes
     if objective.skips or objective.features:
@@ -764,14 +758,14 @@ def _launch(*task) -> str: # the training's fingerprint
 
 
 def train(
-    model: nn.Module, # made by `create_model`, perhaps noisy; ends with the best epoch's weights, in evaluation mode
+    model: nn.Module, # of `create_model`, perhaps noisy; ends with the best weights, in evaluation mode
     data: Splits, # `train` is fitted, `valid` chooses; `test` is not read
     objective: Objective,
     recipe: Recipe,
     folder, # where model.safetensors and history.csv go
-    seed: int = 0, # fixes order, augmentation, noise and attacks; the starting weights are the caller's
-    judge: Judge = None, # how the epoch is chosen; None: by accuracy
-    context: Context = None, # where it is computed; None: by one process on the CPU
+    seed: int = 0, # of order, augmentation, noise and attacks; the first weights are the caller's
+    judge: Judge = None, # None: accuracy chooses the epoch
+    context: Context = None, # None: one process on the CPU
 ) -> pd.DataFrame: # one row an epoch; .attrs: best = epoch, value, rule; cost = images forward and backward
     "Train, choose, keep. Called again after a kill it goes on, to the same bits."
     folder, judge, context = Path(folder), judge or Judge(), context or Context()
