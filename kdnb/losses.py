@@ -27,10 +27,21 @@ def _check_temperature(T):
     if not T > 0: raise KdnbError(f"temperature T = {T} is not possible. Use a number above 0 (2 is usual).")
 
 
+def _check(name, value, most=math.inf):
+    allowed = "0 to 1" if most == 1 else "at least 0"
+    if not 0 <= value <= most: raise KdnbError(f"{name} = {value} is not possible. Use {allowed}.")
+
+
 def _floats(v):
     "At least float32."
     v = torch.as_tensor(v)
     return v.to(torch.promote_types(v.dtype, torch.float32))
+
+
+def _logit_targets(z, T=2.):
+    "$\\mathrm{softmax}(z/T)$"
+    _check_temperature(T)
+    return F.softmax(_floats(z) / T, -1)
 
 
 def _temper(
@@ -38,8 +49,7 @@ def _temper(
     T=2., # temperature
 ) -> torch.Tensor: # [..., C], rows sum to 1
     "Soften: $p^{1/T} / Z$. Classes with no probability keep none."
-    _check_temperature(T)
-    return F.softmax(_floats(p).log() / T, -1)
+    return _logit_targets(_floats(p).log(), T)
 
 # %% ../nbs/08_losses.ipynb #a3f2a308
 def vote_targets(
@@ -48,14 +58,8 @@ def vote_targets(
     pseudo_count: float = .01, # added to every class, >= 0
 ) -> torch.Tensor: # [N, C], rows sum to 1
     "Softened vote shares: $(n + c)^{1/T} / Z$."
-    if not pseudo_count >= 0: raise KdnbError(f"pseudo_count = {pseudo_count} is not possible. Use at least 0.")
+    _check("pseudo_count", pseudo_count)
     return _temper(torch.as_tensor(votes).float() + pseudo_count, T)
-
-# %% ../nbs/08_losses.ipynb #891b745a
-def _logit_targets(mean_logits, T=2.):
-    "Softened softmax of the mean logits; a mean softmax is softened by `_temper`."
-    _check_temperature(T)
-    return F.softmax(_floats(mean_logits) / T, -1)
 
 # %% ../nbs/08_losses.ipynb #c37989ab
 def entropy(
@@ -94,6 +98,9 @@ def _shuffle_within_class(
     return out
 
 # %% ../nbs/08_losses.ipynb #cee152a5
+def _ce(z, y): return F.cross_entropy(z, y, reduction="none")
+
+
 def _soft_cross_entropy(
     z_s, # [N, C] student's logits
     p_t, # [N, C] softened targets
@@ -127,9 +134,8 @@ def _released_kd_loss(
 
 def _released_vote_targets(votes, T=2.):
     "A defect of the released code: vote shares are taken for logits, $\\mathrm{softmax}(p/T)$."
-    _check_temperature(T)
     votes = torch.as_tensor(votes).float()
-    return F.softmax(votes / votes.sum(-1, keepdim=True) / T, -1)
+    return _logit_targets(votes / votes.sum(-1, keepdim=True), T)
 
 # %% ../nbs/08_losses.ipynb #1ff2ac9f
 def confidence(
@@ -148,7 +154,7 @@ def hinton(
     lambd: float = .3, # weight of the label, >= 0
 ) -> torch.Tensor: # [N]
     "$H(p_T^t, p_S^t) + \\lambda\\,CE(z_S, y)$ for each image: seed 002's form, without $t^2$."
-    return _soft_cross_entropy(z_s, _logit_targets(z_t, T), T) + lambd * F.cross_entropy(z_s, y, reduction="none")
+    return _soft_cross_entropy(z_s, _logit_targets(z_t, T), T) + lambd * _ce(z_s, y)
 
 # %% ../nbs/08_losses.ipynb #50c132ba
 def cckd_l(
@@ -161,7 +167,7 @@ def cckd_l(
 ) -> torch.Tensor: # [N]
     "CCKD-L: the two losses, mixed by the teacher's confidence."
     if lambd is None: lambd = confidence(z_t, y)
-    soft, hard = _soft_cross_entropy(z_s, _logit_targets(z_t, T), T), F.cross_entropy(z_s, y, reduction="none")
+    soft, hard = _soft_cross_entropy(z_s, _logit_targets(z_t, T), T), _ce(z_s, y)
     if as_released: return (lambd[:, None] * soft + (1 - lambd)[:, None] * hard).mean(0)  # all weights meet all images
     return lambd * soft + (1 - lambd) * hard
 
@@ -199,11 +205,11 @@ def _retention_margin(epoch, alpha=.01):
 _TARGET_RULES = ("votes", "soft", "logits")
 
 def _teacher_targets(
-    outputs, # has .votes (counts), .soft and .logits (means over the draws), each [N, C]
+    outputs, # has .votes (counts), .soft and .logits (means), each [N, C]
     rule="votes", # one of _TARGET_RULES
     T=2., # temperature
     pseudo_count=.01, # only for votes
-    as_released=False, # a defect of the released code: softmax(p/T) of the vote shares; mean logits for soft
+    as_released=False, # softmax(p/T) of the vote shares; mean logits for soft
 ) -> torch.Tensor: # [N, C], rows sum to 1
     "A teacher's softened targets, in the order of its outputs."
     one_of(rule, _TARGET_RULES, "target rule")
@@ -242,9 +248,6 @@ class Targets:
         return self.rows[self._order[at]]
 
 # %% ../nbs/08_losses.ipynb #18cb46e0
-_STUDENT_TARGETS = (*_TARGET_RULES, "label-smoothing", "shuffled")
-
-
 def student_targets(
     outputs, # `TeacherOutputs`
     images, # the training `Images`
@@ -255,7 +258,7 @@ def student_targets(
     seed: int = 0, # of the shuffle
 ) -> Targets: # one row for each image and view
     "The softened targets of a student or of a control."
-    one_of(kind, _STUDENT_TARGETS, "targets")
+    one_of(kind, (*_TARGET_RULES, "label-smoothing", "shuffled"), "targets")
     names = [v for v in ("original", "flip") if v in outputs.info["views"]]
     rows = torch.cat([outputs.rows(images.ids.cpu(), v) for v in names])
     y, views = images.labels.cpu().repeat(len(names)), torch.arange(len(names)).repeat_interleave(len(images))
@@ -295,10 +298,6 @@ _DISTANCES = dict( # (z_t [N, C], z_s [N, C], T) -> [N]
     mse=lambda z_t, z_s, T: (_logit_targets(z_t, 1.) - _logit_targets(z_s, 1.)).square().sum(-1))
 
 # %% ../nbs/08_losses.ipynb #7597ccd0
-def _check_share(value, name):
-    if not 0 <= value <= 1: raise KdnbError(f"{name} = {value} is not possible. Use a weight from 0 to 1.")
-
-
 def ard(
     z_s, # [N, C] student's logits on x; not read when alpha = 1
     z_adv, # [N, C] student's logits on x'
@@ -309,10 +308,10 @@ def ard(
     distance: str = "kl", # kl | ce | mse_logits | mse
 ) -> torch.Tensor: # [N]
     "ARD: $\\alpha T^2 D(z_t, z_{adv}; T) + (1 - \\alpha)\\,CE(z_s, y)$ (arXiv 1905.09747); no $T^2$ for mse."
-    _check_share(alpha, "alpha")
+    _check("alpha", alpha, 1)
     scale = T**2 if distance in ("kl", "ce") else 1
     soft = _DISTANCES[one_of(distance, _DISTANCES, "distance")](z_t, z_adv, T) * scale
-    return soft if alpha == 1 else alpha * soft + (1 - alpha) * F.cross_entropy(z_s, y, reduction="none")
+    return soft if alpha == 1 else alpha * soft + (1 - alpha) * _ce(z_s, y)
 
 # %% ../nbs/08_losses.ipynb #53302ccf
 def trades(
@@ -322,8 +321,8 @@ def trades(
     beta: float = 6., # weight of the second term, >= 0
 ) -> torch.Tensor: # [N]
     "TRADES: $CE(z_s, y) + \\beta\\,KL(z_s\\|z_{adv})$ (arXiv 1901.08573, Eq. 5). Gradients flow into both sides."
-    if not beta >= 0: raise KdnbError(f"beta = {beta} is not possible. Use at least 0 (6 is the paper's).")
-    return F.cross_entropy(z_s, y, reduction="none") + beta * kl(z_s, z_adv)
+    _check("beta", beta)
+    return _ce(z_s, y) + beta * kl(z_s, z_adv)
 
 
 def rslad(
@@ -337,7 +336,7 @@ def rslad(
 # %% ../nbs/08_losses.ipynb #d1a741ba
 def _introspection(z_s, z_adv, t_adv, y, beta):
     "$(1 - p_T(x')_y^\\beta)\\,KL(z_s\\|z_{adv})$: the student follows itself where the teacher is unsure."
-    if not beta >= 0: raise KdnbError(f"beta = {beta} is not possible. Use at least 0 (0.1 is the paper's).")
+    _check("beta", beta)
     return (1 - confidence(_floats(t_adv), y).detach() ** beta) * kl(z_s, z_adv)
 
 
@@ -363,7 +362,7 @@ def adaad(
     lambd: float = 1., # weight of the attacked images, 0 .. 1
 ) -> torch.Tensor: # [N]
     "AdaAD: $\\lambda KL(t_{adv}\\|z_{adv}) + (1 - \\lambda) KL(z_t\\|z_s)$ (Huang et al., CVPR 2023)."
-    _check_share(lambd, "lambd")
+    _check("lambd", lambd, 1)
     attacked = kl(t_adv, z_adv)
     return attacked if lambd == 1 else lambd * attacked + (1 - lambd) * kl(z_t, z_s)
 
@@ -379,7 +378,7 @@ def bound_terms(
 
 # %% ../nbs/08_losses.ipynb #2c2df155
 INNER = {  # name -> (z, y, z_s, z_t, t) -> [N]
-    "ce": lambda z, y, z_s, z_t, t: F.cross_entropy(z, y, reduction="none"), # PGD-AT, ARD, IAD
+    "ce": lambda z, y, z_s, z_t, t: _ce(z, y), # PGD-AT, ARD, IAD
     "kl-teacher": lambda z, y, z_s, z_t, t: kl(z_t, z), # RSLAD
     "kl-both": lambda z, y, z_s, z_t, t: kl(t, z), # AdaAD, AdaIAD: through the teacher, too
     "kl-self": lambda z, y, z_s, z_t, t: kl(z_s, z), # TRADES
@@ -453,7 +452,6 @@ class Method:
 # %% ../nbs/08_losses.ipynb #0e5f297d
 _WARM_UP = .3  # share of the epochs before IAD's second term
 
-def _ce(z, y): return F.cross_entropy(z, y, reduction="none")
 def _plain(b, y, share): return F.cross_entropy(b.z_s, y)
 def _pgd_at(b, y, share): return _ce(b.z_adv, y)
 def _half_at(b, y, share, part=.5): return (1 - part) * F.cross_entropy(b.z_s, y) + part * F.cross_entropy(b.z_adv, y)
@@ -485,7 +483,7 @@ class _Attacked:
     def __getattr__(self, name): return self.b.z_adv if name == "z_s" else getattr(self.b, name)
 
 def _kd_targets(b, y, share, w=.5, T=2., swapped=False):
-    _check_share(w, "w")
+    _check("w", w, 1)
     return (_released_kd_loss if swapped else kd_loss)(b.z_s, y, b.p_t, w, T)
 
 def _half_kd_targets(b, y, share, w=.75, w_adv=.25, T=2., swapped=False):
@@ -555,9 +553,8 @@ def with_igdm(
     alpha: float = 1., # the weight that the term grows to, >= 0
 ) -> Method: # costs one more pass of the student and up to two of the teacher
     "Add IGDM: $\\alpha \\cdot$ epoch / epochs $\\cdot KL(\\Delta T\\|\\Delta S)$ (arXiv 2312.03286)"
-    if method.inner == "none":
-        raise KdnbError("IGDM needs a method with an attack. Use for instance ard.")
-    if not alpha >= 0: raise KdnbError(f"alpha = {alpha} is not possible. Use at least 0 (1 for ten classes).")
+    if method.inner == "none": raise KdnbError("IGDM needs a method with an attack. Use for instance ard.")
+    _check("alpha", alpha)
     return replace(method, outer=partial(_and_igdm, method.outer, alpha), asks=(*method.asks, "dz_s", "dz_t"),
                    note=f"{method.note}, with IGDM, alpha = {alpha} (arXiv 2312.03286)")
 
@@ -577,8 +574,8 @@ def feature_margin(
 
 # %% ../nbs/08_losses.ipynb #ee21475b
 def _partial_l2(
-    s, # [N, ...] the student's map, before the ReLU
-    t, # like s: the target
+    s, # [N, ...] student's map
+    t, # target
 ) -> torch.Tensor: # [N], sums over the map
     "$\\sum (t - s)^2$, but nothing where $s \\le t \\le 0$ (arXiv 1904.01866, Section 3)."
     return torch.where((s <= t) & (t <= 0), 0., (t - s).square()).flatten(1).sum(1)
