@@ -293,6 +293,8 @@ def _start_engine(calls: list, runs: Path, jobs: int, data: str, keep_going: boo
               "--workflow-profile", "none", "--scheduler", "greedy", "--forceall", "--rerun-incomplete",
               "--keep-incomplete", "--nocolor", *["--keep-going"] * keep_going]
     if slurm:
+        accounts = shutil.which("sacct") and not subprocess.run(["sacct", "-n", "-X"], capture_output=True).returncode
+        words += ["--slurm-status-command", "sacct" if accounts else "squeue"]
         words += ["--executor", "slurm", "--jobs", jobs, "--latency-wait", 60, "--default-resources",
                   *(f"{k}={v}" for k, v in slurm.items()), "--slurm-init-seconds-before-status-checks", 5]
     else: words += ["--cores", jobs, *(["--resources", f"kdnb_gpus={len(gpus)}"] if gpus else [])]
