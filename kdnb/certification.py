@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['Draws', 'lower_bound', 'radius_of', 'predict', 'Cohen', 'Sequential', 'TopK', 'ReleasedTopK', 'certified_accuracy',
-           'certify_images', 'merge', 'radii_table', 'seconds_table', 'l_bound', 'top_k_margin', 'distances',
-           'nearest_vote', 'distance_summary', 'bound_and_verdict', 'attack_within']
+           'certify_images', 'merge', 'radii_table', 'seconds_table', 'proven', 'compare_certifiers', 'broken_within',
+           'certified_rows', 'certified_differences', 'l_bound', 'top_k_margin', 'distances', 'nearest_vote',
+           'distance_summary', 'bound_and_verdict', 'attack_within']
 
 # %% ../nbs/11_certification.ipynb #9dde3f08
 import hashlib, math, time
@@ -28,8 +29,9 @@ from .basics import KdnbError, OutOfTime, atomic_path, load_json, one_of, progre
 from .core import set_seed
 from .data import Images
 from .noise import is_noisy
-from .rows import COLUMNS, growing_rows, read_rows
+from .rows import COLUMNS, growing_rows, paired, read_rows, stacked
 from .smoothing import input_noise, monte_carlo
+from .statistics import differences
 
 # %% ../nbs/11_certification.ipynb #3e4d540a
 class Draws:
@@ -387,6 +389,60 @@ def seconds_table(
     tables = {name: pd.read_csv(_beside(path, ".seconds.csv")) for name, path in runs.items()}
     return pd.DataFrame([dict(method=name, n=len(t), choose=t.choose.mean(), choose_median=t.choose.median(),
                               all=t["all"].mean(), all_median=t["all"].median()) for name, t in tables.items()])
+
+# %% ../nbs/11_certification.ipynb #cmp2
+def proven(
+    rows: pd.DataFrame, # of `certify_images`
+    r: float, # radius, >= 0
+) -> pd.Series: # bool by image id
+    "Which images are right, certified to at least r."
+    rows = rows.set_index("image_id")
+    return rows.right & (rows.radius >= r - 1e-9)
+
+
+def compare_certifiers(
+    fixed, # rows of the certifier with a fixed number of draws
+    others: dict, # name -> (rows of a sequential one on the same images, its target radii)
+): # certifier, radii, draws (mean an image), times_fewer; lost (only the fixed one proves; at the worst radius), won; n
+    "What the sequential certifier saves and loses against a fixed number of draws."
+    draws, columns = fixed.draws.mean(), ["certifier", "radii", "draws", "times_fewer", "lost", "won", "n"]
+    rows = [("fixed", "any", draws, 1., 0, 0, len(fixed))]
+    for name, (table, radii) in others.items():
+        pairs, own = [paired(proven(fixed, r), proven(table, r), strict=True) for r in radii], table.draws.mean()
+        lost, won = max(int((a & ~b).sum()) for a, b in pairs), max(int((b & ~a).sum()) for a, b in pairs)
+        rows.append((name, ", ".join(f"{r:g}" for r in radii), own, draws / own, lost, won, len(table)))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def broken_within(
+    certified: dict, # network -> rows of certify, one table a seed
+    nearest: dict, # network -> distance of the nearest error by image id, one series a seed
+) -> tuple: # (images that an attack broke nearer than their certified radius, images with one)
+    "Compare distances with certificates, on the images that both have."
+    broken = images = 0
+    for rows, found in ((t, d) for m in nearest for t, d in zip(certified[m], nearest[m])):
+        found, rows = paired(found, rows.set_index("image_id"))
+        sure = rows.right & (rows.radius > 0)
+        broken, images = broken + (sure & (found < rows.radius - 1e-9)).sum(), images + sure.sum()
+    return int(broken), int(images)
+
+# %% ../nbs/11_certification.ipynb #cmp4
+def certified_rows(
+    tables: dict, # network -> rows of `certify_images`, one table a seed
+    radii, # the targets
+) -> pd.DataFrame: # tidy rows: radius, n, accuracy, series, seed
+    "Certified accuracy at each target."
+    return pd.DataFrame([dict(radius=float(r), n=len(t), accuracy=certified_accuracy(t, r), series=m, seed=k)
+                         for m, ts in tables.items() for k, t in enumerate(ts) for r in radii])
+
+
+def certified_differences(
+    tables: dict, radii, # as for `certified_rows`
+    reference: str, # the network that others are compared with
+) -> pd.DataFrame: # tidy rows: method, reference, difference, low, high, seeds, n, radius
+    "Certified accuracy of every other network minus the reference's, paired, with bootstrap intervals."
+    def right(r): return stacked({m: [proven(t, r) for t in ts] for m, ts in tables.items()})
+    return pd.concat([differences(right(r), reference).assign(radius=r) for r in radii], ignore_index=True)
 
 # %% ../nbs/11_certification.ipynb #5d24ac53
 def _gradient_limit(sigma) -> float: return math.sqrt(2 / math.pi) / sigma  # of averaged probabilities' differences

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROFILES', 'STUDIES', 'Plan', 'Call', 'group_steps', 'known_studies', 'load_profile', 'settings_for', 'data_place',
-           'clock', 'Board', 'visible_gpus', 'check_jobs', 'drive', 'publish', 'check_data', 'plain_table', 'reproduce']
+           'clock', 'visible_gpus', 'check_jobs', 'drive', 'publish', 'check_data', 'plain_table', 'reproduce']
 
 # %% ../../nbs/lab/04_plan.ipynb #239ff726
 import importlib, json, math, os, re, shutil, signal, subprocess, sys, textwrap, time
@@ -204,7 +204,7 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{s:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{s:02d}"
 
 
-class Board:
+class _Board:
     "The progress of calls; on a terminal redrawn, elsewhere a line for each that ends, and one every half minute."
     def __init__(self, calls: list, jobs: int, logs: Path, stream=None):
         self.calls, self.jobs, self.logs, self.stream = {c.key: c for c in calls}, jobs, logs, stream or sys.stdout
@@ -317,9 +317,9 @@ def drive(
     deadline: float = math.inf, # when to save and stop, in seconds since 1970
     keep_going: bool = False, # does an error end its own call alone? Then the caller looks at the board
     slurm: dict = None, # what each job asks SLURM for; None: jobs run here
-) -> Board:
+) -> _Board:
     "Carry calls out, showing how far they are. The first error stops them, in one line; what is finished stays."
-    board = Board(calls, jobs, runs/"logs", stream)
+    board = _Board(calls, jobs, runs/"logs", stream)
     with Driver(runs, deadline) as driver:
         engine = _start_engine(calls, runs, jobs, data, keep_going, slurm)
         try:
