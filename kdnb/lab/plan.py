@@ -8,7 +8,7 @@ __all__ = ['PROFILES', 'STUDIES', 'Plan', 'Call', 'group_steps', 'known_studies'
 
 # %% ../../nbs/lab/04_plan.ipynb #239ff726
 import importlib, json, math, os, re, shutil, signal, subprocess, sys, textwrap, time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -74,7 +74,13 @@ class Plan:
         self.reports[name] = self.call(name, f"tables and figures of {name}", cost, made=made, **params)[0]
         return self.reports[name]
 
-    def missing(self) -> list: return [s for s in self.steps.values() if s.run.why]  # absent, damaged or stale
+    def missing(self) -> list: # of steps
+        "Those whose runs are absent, damaged or stale, with the missing ones that each goes back to, however far."
+        missing, back = {}, {}
+        for id, step in self.steps.items():
+            back[id] = [i for need in step.needs for i in ([need] if need in missing else back[need])]
+            if step.run.why: missing[id] = replace(step, needs=list(dict.fromkeys(back[id])))
+        return list(missing.values())
 
 # %% ../../nbs/lab/04_plan.ipynb #bff62a49
 _START = 8. # seconds that a call takes to begin: what costs less than this is not spread over several
