@@ -126,7 +126,7 @@ _COMMANDS = { # name -> one line, text, examples, arguments
         "--out": dict(metavar="FILE", help="(default: exported/<checkpoint>.onnx or .pt2)"),
         "--shape": dict(nargs=3, type=int, metavar=("C", "H", "W"), help="of an image; a checkpoint knows it")}),
     "doctor": ("is everything here that kdnb needs?", _DOCTOR, (), {}),
-    "list": ("list studies, profiles, notebooks and their parameters", "", ("kdnb list", "kdnb list train"), {
+    "list": ("list studies, profiles and notebooks, or one notebook's parameters", "", ("kdnb list", "kdnb list train"), {
         "notebook": dict(nargs="?", metavar="NOTEBOOK", help="only this notebook")})}
 
 # %% ../../nbs/lab/08_cli.ipynb #f7b663ed
@@ -172,8 +172,8 @@ def _list_all() -> str:
     return "\n".join(["studies (kdnb reproduce STUDY)",
                       *(f"  {n}: {about(notebook(n))}" for n in known_studies() if n in notebooks()), "",
                       "profiles (kdnb reproduce --profile PROFILE)", _profiles(), "",
-                      "notebooks (kdnb run NOTEBOOK -p name value): parameter, type, default, meaning [allowed]", "",
-                      "\n\n".join(map(_describe, notebooks()))])
+                      "notebooks (kdnb run NOTEBOOK -p name value; kdnb list NOTEBOOK: its parameters)",
+                      *(f"  {n}: {about(path)}" for n, path in notebooks().items())])
 
 # %% ../../nbs/lab/08_cli.ipynb #6b47ccf7
 def _last_text(log: Path) -> str: # what an executed notebook shows in its last cell
