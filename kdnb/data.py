@@ -17,13 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from .basics import KdnbError, progress
 from .core import generator, get_device, seed_for
 
-from PIL import Image
-from torchvision import datasets
-from torchvision.transforms import functional as TF
 
 # %% ../nbs/02_data.ipynb #2b3e1b2a
 TEST_ID = 10_000_000  # a test image's id is this plus its index in the official test file
@@ -198,8 +196,7 @@ def _embedded() -> tuple: # (train, test)
     return images.subset(images.ids < TEST_ID), images.subset(images.ids >= TEST_ID)
 
 # %% ../nbs/02_data.ipynb #38eb45c8
-_OFFICIAL = dict(mnist=datasets.MNIST, fashion_mnist=datasets.FashionMNIST,
-                 cifar10=datasets.CIFAR10, cifar100=datasets.CIFAR100)
+_OFFICIAL = dict(mnist="MNIST", fashion_mnist="FashionMNIST", cifar10="CIFAR10", cifar100="CIFAR100")
 PLACES = dict(mnist="MNIST/raw", fashion_mnist="FashionMNIST/raw",
               cifar10="cifar-10-batches-py", cifar100="cifar-100-python")  # below the data folder
 NAMES = ("fashion_mnist_mini", *_OFFICIAL)
@@ -214,8 +211,9 @@ def _numbered(data, labels, first: int) -> Images:
 
 def _official(name: str, root, download: bool) -> tuple: # (train, test, classes)
     "One of torchvision's sets, by its name in _OFFICIAL."
-    place = Path(root) / PLACES[name]
-    try: parts = [_OFFICIAL[name](root, train=t, download=download) for t in (True, False)]
+    from torchvision import datasets  # in here: it takes a second
+    place, read = Path(root) / PLACES[name], getattr(datasets, _OFFICIAL[name])
+    try: parts = [read(root, train=t, download=download) for t in (True, False)]
     except Exception as e:  # torchvision raises whatever its parsers and the network raise
         if place.exists():
             wrong = f"in {place} is incomplete or damaged ({_reason(e)}). Delete it and load with download=True,"
@@ -237,7 +235,8 @@ def _reason(e: Exception) -> str:
 def _list_folder(folder: Path) -> dict: # class -> sorted files
     "The pictures of each class (<class>/<picture>, also deeper), without hidden files."
     def shown(p): return not p.name.startswith(".")
-    found = {c.name: sorted(p for p in c.rglob("*") if p.suffix.lower() in datasets.folder.IMG_EXTENSIONS and shown(p))
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+    found = {c.name: sorted(p for p in c.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS and shown(p))
              for c in sorted(folder.iterdir()) if c.is_dir() and shown(c)}
     return {c: pictures for c, pictures in found.items() if pictures}
 
@@ -258,6 +257,7 @@ def _all_numbered(paths: list) -> bool:
 def _fit(x: torch.Tensor, size: int, resize: int = None) -> torch.Tensor: # uint8 [..., H, W] -> [..., size, size]
     "Scale the shorter side to `resize` (None = `size`) and cut out the middle; without a size leave it as it is."
     if size is None or (resize in (None, size) and tuple(x.shape[-2:]) == (size, size)): return x
+    from torchvision.transforms import functional as TF
     return TF.center_crop(TF.resize(x, resize or size, antialias=True), size)
 
 
@@ -329,7 +329,7 @@ class Pictures:
         if self.min_scale is None: x = _fit(x, self.size, self.resize)
         else:
             box = _random_box(*x.shape[1:], self.min_scale, generator(seed, "part", self.names[i]))
-            x = TF.resized_crop(x, *box, [self.size] * 2, antialias=True)
+            x = resized_crop(x, *box, [self.size] * 2, antialias=True)
         return x.flip(-1) if self.mirrored else x
 
     def _begin(self, seed: int = None):

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import brentq
 from torch import nn
 
 from .basics import KdnbError, one_of
@@ -79,6 +78,7 @@ def smoothed_labels(
     if not 0 <= entropy <= top + 1e-6:
         raise KdnbError(f"entropy {entropy:.4g} is not possible with {n_classes} classes. Use 0 to {top:.4g} (nats).")
     def h(q): return sum(-k * v * math.log(v) for k, v in ((1, 1 - q), (n_classes - 1, q / (n_classes - 1))) if v > 0)
+    from scipy.optimize import brentq
     most = 1 - 1 / n_classes
     q = 0. if entropy <= 0 else most if entropy >= h(most) else brentq(lambda q: h(q) - entropy, 0., most, xtol=1e-12)
     targets = torch.full((len(y), n_classes), q / (n_classes - 1), device=y.device)

@@ -15,8 +15,6 @@ from torch import nn
 from .basics import KdnbError
 from .core import in_eval
 
-import torchvision
-
 # %% ../nbs/03_models.ipynb #b226fe70
 class Classifier(nn.Module):
     "Images in [0, 1] in, logits out: normalisation, then a network."
@@ -199,6 +197,7 @@ def _set_channels(net: nn.Module, channels: int):
 
 def _torchvision_net(name: str, n_classes: int, shape: tuple) -> nn.Module:
     "An untrained image classifier of torchvision."
+    import torchvision  # in here: it takes a second
     if name not in torchvision.models.list_models(torchvision.models):
         raise KdnbError(f"torchvision has no image classifier {name!r}. "
                         "torchvision.models.list_models(torchvision.models) lists them.")

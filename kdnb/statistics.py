@@ -11,7 +11,6 @@ import itertools
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 from .basics import KdnbError
 
@@ -24,6 +23,7 @@ def interval(
     "The Clopper-Pearson interval of an accuracy."
     if not 0 <= k <= n or n < 1:
         raise KdnbError(f"{k} of {n} images is no accuracy. Give 0 <= k <= n and n >= 1.")
+    from statsmodels.stats.proportion import proportion_confint
     low, high = proportion_confint(int(k), int(n), alpha, method="beta")
     return float(low), float(high)
 
