@@ -329,6 +329,7 @@ class Pictures:
         if self.min_scale is None: x = _fit(x, self.size, self.resize)
         else:
             box = _random_box(*x.shape[1:], self.min_scale, generator(seed, "part", self.names[i]))
+            from torchvision.transforms.functional import resized_crop
             x = resized_crop(x, *box, [self.size] * 2, antialias=True)
         return x.flip(-1) if self.mirrored else x
 
