@@ -6,7 +6,7 @@
 __all__ = ['Draws', 'lower_bound', 'radius_of', 'predict', 'Cohen', 'Sequential', 'TopK', 'ReleasedTopK', 'certified_accuracy',
            'certify_images', 'merge', 'radii_table', 'seconds_table', 'proven', 'compare_certifiers', 'broken_within',
            'certified_rows', 'certified_differences', 'l_bound', 'top_k_margin', 'distances', 'nearest_vote',
-           'distance_summary', 'bound_and_verdict', 'attack_within']
+           'distance_summary', 'bound_and_verdict', 'bound_note', 'attack_within']
 
 # %% ../nbs/11_certification.ipynb #9dde3f08
 import hashlib, math, time
@@ -371,15 +371,16 @@ def merge(
 
 # %% ../nbs/11_certification.ipynb #265de383
 def radii_table(
-    runs: dict, # name -> rows of `certify_images`
+    runs: dict, # name -> rows of `certify_images`, or a list of them, one a seed
     radii, # the columns
 ) -> pd.DataFrame: # method, n, a column "r = ..." for each radius, ACR, abstained (shares of 1), draws (mean an image)
-    "What was certified, one line a method."
+    "What was certified, one line for each table of rows."
     def line(rows): return dict(
         n=len(rows), **{f"r = {r:g}": certified_accuracy(rows, r) for r in radii},
         ACR=float((rows.radius * rows.right.astype(bool)).mean()),
         abstained=float((rows.predicted == _ABSTAIN).mean()), draws=float(rows.draws.mean()))
-    return pd.DataFrame([dict(method=name, **line(rows)) for name, rows in runs.items()])
+    return pd.DataFrame([dict(method=name, **line(rows)) for name, made in runs.items()
+                         for rows in (made if isinstance(made, list) else [made])])
 
 # %% ../nbs/11_certification.ipynb #33628b7c
 def seconds_table(
@@ -587,6 +588,18 @@ def bound_and_verdict(
     places = [x + t * (moved - x) for t in (.25, .5, .75, 1.)] + [x + sigma * torch.randn_like(x) for _ in range(2)]
     nearest = np.min(found, axis=0) if len(found) else None
     return rows, _l_bound_verdict(rows, sigma, pd.concat(map(bound, places)), nearest, exact)
+
+# %% ../nbs/11_certification.ipynb #e8a0c2d2
+def bound_note(
+    rows, # of one network: void and note (nan: it has no bound), one a seed
+    averages: str = "", # "probabilities", "logits" or "vote": what it is an average of; else it is none
+) -> str:
+    "What became of the L-bound of a network."
+    if rows.void.isna().all(): return f"{'averages logits' if averages == 'logits' else 'no average'}: no bound"
+    if averages == "vote": return "an average itself, by its draws"
+    void = rows[rows.void.astype(bool)]
+    if void.empty: return "not refuted"
+    return f"void in {len(void)} of {len(rows)}: {void.note.iloc[0].removeprefix('void: ')}"
 
 # %% ../nbs/11_certification.ipynb #9b82484f
 def attack_within(

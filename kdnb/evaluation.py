@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Target', 'as_target', 'survivors', 'evaluate', 'attack_rows', 'strong_attack', 'image_gradient', 'has_gradient',
            'Suite', 'evaluate_model', 'set_apart', 'images_of', 'crafted', 'transfer', 'transfer_table', 'mimicry',
-           'step_curve', 'attack_strength', 'fgsm_rows', 'zero_gradients', 'triptychs', 'answer_seconds']
+           'step_curve', 'attack_strength', 'fgsm_rows', 'zero_gradients', 'fgsm_accuracy', 'triptychs',
+           'answer_seconds']
 
 # %% ../nbs/14_evaluation.ipynb #ievalua
 import itertools, time
@@ -24,7 +25,7 @@ from .core import count_cost, in_eval, set_seed
 from .data import Images
 from .losses import bound_terms
 from .noise import is_noisy
-from .rows import answer_rows
+from .rows import answer_rows, by_attack
 from .smoothing import Smoothed, monte_carlo, one_draw, vote
 from .statistics import interval
 
@@ -396,6 +397,17 @@ def zero_gradients(
     "Where is the cross-entropy's gradient exactly zero, so that FGSM does nothing?"
     parts = (input_gradient(model, x, y)[0] for x, y, _ in images.batches(500))
     return sum((g == 0).flatten(1).all(1).sum().item() for g in parts) / len(images)
+
+# %% ../nbs/14_evaluation.ipynb #e8a0c3d2
+def fgsm_accuracy(
+    rows: pd.DataFrame, # of `fgsm_rows`
+) -> pd.DataFrame: # attack, eps, n, accuracy
+    "Accuracy under FGSM (plain, and with the margin loss) at every radius, under PGD (the worse of two losses) at one."
+    def right(*attacks): return by_attack(rows[rows.attack.isin(attacks)]).all(axis=1)
+    found = [("none", 0., right("clean")), ("PGD", rows[rows.attack == "pgd-ce"].eps.iloc[0], right("pgd-ce", "pgd-margin"))]
+    for key, attack in (("fgsm", "FGSM"), ("fgsm-margin", "FGSM, margin loss")):
+        found += [(attack, eps, part.right) for eps, part in rows[rows.attack == key].groupby("eps")]
+    return pd.DataFrame([dict(attack=attack, eps=eps, n=len(v), accuracy=v.mean()) for attack, eps, v in found])
 
 # %% ../nbs/14_evaluation.ipynb #5992576e
 def triptychs(

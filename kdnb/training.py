@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Recipe', 'recipe_of', 'learning_rates', 'Attack', 'Objective', 'objective_of', 'Judge', 'fingerprint', 'Context',
-           'train']
+           'train', 'training_costs']
 
 # %% ../nbs/09_training.ipynb #dde46384
 import gc, hashlib, math, signal, time, warnings
@@ -772,3 +772,18 @@ def train(
     if context.processes > 1 and not ended: return _finished(folder, model, _launch(*task))
     loop = _Loop(*task[:-1], replace(context, processes=1) if ended else context)
     return _finished(folder, model, loop.mark) if ended else loop.run()
+
+# %% ../nbs/09_training.ipynb #e8a0c5d2
+def training_costs(
+    passes: pd.DataFrame, # method, forward, backward, teacher_forward, teacher_backward; one row a training
+    arithmetic: dict, # method -> multiply-adds of a pass of its network
+    of_teacher: dict, # the same of its teacher; a method without one is not in it
+    unit: str, # the method whose arithmetic is 1
+) -> pd.DataFrame: # method, student (M passes forward and back), teacher (the same), times (the arithmetic)
+    "What it took to train by each method, means over the seeds."
+    def row(m, f, b, tf, tb):
+        def told(f, b): return f"{f / 1e6:.2f} / {b / 1e6:.2f}" if f + b else "–"
+        return m, told(f, b), told(tf, tb), (f + b) * arithmetic[m] + (tf + tb) * of_teacher.get(m, 0)
+    means = passes.groupby("method", sort=False)[[*_COSTS]].mean()
+    rows = pd.DataFrame([row(*one) for one in means.itertuples()], columns=["method", "student", "teacher", "times"])
+    return rows.assign(times=rows.times / rows.times[rows.method == unit].iloc[0])

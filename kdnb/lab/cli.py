@@ -248,7 +248,7 @@ def _do(args) -> int: # what the command line says; an exit code, or None for 0
     elif args.command == "doctor": from kdnb.lab.doctor import doctor; return doctor()
     elif args.command == "evaluate": _evaluate(args)
     elif args.command == "export":
-        from kdnb.lab.export import export_checkpoint
+        from kdnb.lab.cards import export_checkpoint
         print(export_checkpoint(args.checkpoint, args.to, args.out, args.shape))
     elif args.command == "reproduce":
         reproduce(args.studies, args.profile, args.data, args.out, args.jobs, args.seeds, time_budget=args.time_budget)

@@ -11,7 +11,7 @@ from ..basics import KdnbError, nearest
 from ..lab.plan import Plan, load_profile, settings_for
 from . import averaging, cckd, robust_kd, smoothed_kd
 from .averaging import AVERAGED, BY_VOTE, group_of
-from .report import model_of_attack
+from .report import model_of_attack, read_answers
 from .smoothed_kd import STUDENT_NAMES, WIDER_NAMES, noisy_teachers, smoothed_students
 
 # %% ../../nbs/studies/05_leaderboard.ipynb #f6f54590
@@ -121,8 +121,8 @@ def plan_study(
 
 # %% ../../nbs/studies/05_leaderboard.ipynb #0b5fce80
 def _answers(attack, cross): # attack -> answers by image id: under its own attacks, under the images of other models
-    from kdnb.rows import by_attack, paired, read_rows
-    own, others = paired(*(by_attack(read_rows(run.folder/"rows.csv")) for run in (attack, cross)), strict=True)
+    from kdnb.rows import by_attack, paired
+    own, others = paired(*map(by_attack, read_answers([attack, cross])), strict=True)
     return own, others.assign(clean=own.clean)
 
 
@@ -131,15 +131,10 @@ def transfer_checks(
 ): # rows for `verdict`: name, seed, check, passed, note
     "Do the images of other networks break more than a network's own attacks?"
     import pandas as pd
-    from kdnb.sanity import check_results
-    def row(m, k, run):
-        own, others = _answers(run, crosses[m][k])
-        found = [r for r in check_results(own.assign(**others), run.metrics["random"])
-                 if r["check"].startswith("transfer")]
-        worse = [r["note"] for r in found if not r["passed"]]
-        note = [*worse, f"the images of {len(found)} other networks break no more than its own attacks"][0]
-        return dict(name=m, seed=k, check="transfer", passed=not worse, note=note)
-    return pd.DataFrame([row(m, k, run) for m, some in attacks.items() for k, run in enumerate(some)])
+    from kdnb.sanity import check_transfer
+    def check(m, k, run): return check_transfer(*_answers(run, crosses[m][k]), run.metrics["random"])
+    return pd.DataFrame([dict(name=m, seed=k) | check(m, k, run)
+                         for m, some in attacks.items() for k, run in enumerate(some)])
 
 # %% ../../nbs/studies/05_leaderboard.ipynb #293cdb8c
 def board_rows(
@@ -150,14 +145,13 @@ def board_rows(
     "Every model, seed by seed: accuracies, size, passes of its training (millions) and of an answer."
     import pandas as pd
     from kdnb.certification import certified_accuracy
-    from kdnb.rows import read_rows
     rows, alive = [], {m: [] for m in models}
     for m, k, run in ((m, k, run) for m in models for k, run in enumerate(attacks[m])):
         study, group, trained = models[m]["study"], models[m]["group"], model_of_attack(run).metrics
         own, others = _answers(run, crosses[m][k])
         every = own.assign(**others)
         def score(t): return t.mean().min() if group == ONE_DRAW else t.all(axis=1).mean()
-        proven = [certified_accuracy(read_rows(c.folder/"rows.csv"), radius) for c in certificates[m][k:k+1]]
+        proven = [certified_accuracy(t, radius) for t in read_answers(certificates[m][k:k+1])]
         rows.append(dict(
             name=m, seed=k, study=study, group=group, clean=own.clean.mean(), white_box=score(own),
             transfer=score(others), robust=score(every), certified=next(iter(proven), None),

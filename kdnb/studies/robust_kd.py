@@ -4,13 +4,11 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'ALONE', 'ROBUST_TEACHER', 'SMOOTHED_TEACHER', 'ROBUST', 'PAIR_METHODS', 'robust_params', 'robust_networks',
-           'plan_study', 'training_costs', 'attack_checks', 'validation_lead']
+           'plan_study']
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #istudie
 from ..basics import KdnbError, nearest
 from ..lab.plan import Plan, settings_for
-from ..lab.runs import model_of
-from .report import read_csvs
 from .smoothed_kd import noisy_teachers, train_seeds
 
 # %% ../../nbs/studies/03_robust_kd.ipynb #30b5a38b
@@ -84,12 +82,14 @@ def robust_networks(
     "Train teachers and students: student seed s learns from teacher s modulo the number of teachers."
     models = [settings["teacher"]["model"], *settings.get("pairs", {}).get("teachers", [])]
     smoothed, seeds = settings["smoothed"], settings["teacher_seeds"][:len(plan.seeds)]
-    def teacher(**more): return plan.call("train", "robust teacher", 400, **settings["teacher"] | more)[0]
-    def logits(id): return plan.call("teacher-outputs", "robust teacher's logits", 10, teachers=[id], draws=1)[0]
-    guides = {m: [teacher(seeds=[s], model=m) for s in seeds] for m in models}
+    def teach(model):
+        params = settings["teacher"] | dict(model=model)
+        return plan.call("train", "robust teacher", 400 * len(seeds), seeds=seeds, **params)
+    guides = {m: teach(m) for m in models}
     (noisy, votes), own = noisy_teachers(plan, smoothed), guides[models[0]]
+    logits = plan.call("teacher-outputs", "robust teacher's logits", 10 * len(own), teachers=own, draws=1)
     learn = {ALONE: ({}, {}), SMOOTHED_TEACHER: (dict(draws=smoothed["asked_draws"]), dict(outputs=votes)),
-             ROBUST_TEACHER: (dict(targets="logits"), dict(teacher=own, outputs=list(map(logits, own))))}
+             ROBUST_TEACHER: (dict(targets="logits"), dict(teacher=own, outputs=logits))}
     def train(m, how, of): return train_seeds(plan, f"student: {m}", 70, robust_params(m, settings) | how, **of)
     students = {m: train(m, *learn[ROBUST[m][0]]) for m in settings.get("methods", ROBUST)}
     return guides, noisy, students, _pairs(plan, settings, guides)
@@ -132,49 +132,3 @@ def plan_study(
         return plan.call("mimicry", f"{m} beside a teacher", 5, **settings["mimicry"] | beside)[0]
     mimics = {m: [mimic(m, s) for s in plan.seeds] for m in students}
     plan.report(STUDY, dict(teachers=teachers, students=students, pairs=pairs, attacks=attacks, mimics=mimics))
-
-# %% ../../nbs/studies/03_robust_kd.ipynb #7c03903a
-def training_costs(
-    students: dict, # student -> finished runs of train; PGD-AT among them, whose arithmetic is 1
-    teachers: dict, # student -> finished run of its teacher; a student without one is not in it
-): # method, student (M passes forward and back), teacher (the same), times (the arithmetic)
-    "What it took to train each student, means over the seeds. A backward pass is counted as one forward pass."
-    import pandas as pd
-    from kdnb.core import multiply_adds
-    def row(m, made):
-        f, b, tf, tb = (sum(run.metrics[k] for run in made) / len(made) / 1e6
-                        for k in ("forward", "backward", "teacher_forward", "teacher_backward"))
-        def cost(run): return multiply_adds(model_of(run))
-        work = (f + b) * cost(made[0]) + ((tf + tb) * cost(teachers[m]) if m in teachers else 0)
-        return m, f"{f:.2f} / {b:.2f}", f"{tf:.2f} / {tb:.2f}" if tf + tb else "–", work
-    rows = pd.DataFrame([row(*one) for one in students.items()], columns=["method", "student", "teacher", "times"])
-    return rows.assign(times=rows.times / rows.times[rows.method == "PGD-AT"].iloc[0])
-
-# %% ../../nbs/studies/03_robust_kd.ipynb #86481062
-def attack_checks(
-    attacks: dict, # method -> finished runs of attack
-): # rows for `verdict`: check, passed, note
-    "Do the attacks on each network make sense together? See `check_results`."
-    import pandas as pd
-    from kdnb.rows import by_attack, read_rows
-    from kdnb.sanity import check_results
-    found = []
-    for method, rows in ((m, read_rows(run.folder/"rows.csv")) for m, runs in attacks.items() for run in runs):
-        checks = check_results(by_attack(rows), random="soft" in set(rows.rule)) # a network that was asked by votes
-        found += [r | dict(check=f"{method}: {r['check']}") for r in checks]
-    return pd.DataFrame(found)
-
-
-def validation_lead(
-    students: dict, # student -> finished runs of train
-    alone: list, # names of those without a teacher
-) -> dict: # each other student -> its lead over a mixture of them that is as clean, a fraction
-    "How much more robust than teacher-free students, on the validation images that also chose the epochs."
-    import pandas as pd
-    from kdnb.statistics import best_mixture
-    def point(made):
-        chosen = pd.concat(read_csvs(made, "history.csv")).query("chosen")
-        return chosen.valid_acc.mean(), chosen.valid_adv_acc.mean()
-    points = {m: p for m, made in students.items() if pd.notna((p := point(made))[1])} # students of clean images: none
-    others = {m: points[m] for m in alone if m in points}
-    return {m: r - best_mixture(c, others)[0] for m, (c, r) in points.items() if m not in others}

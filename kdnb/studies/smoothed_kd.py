@@ -59,9 +59,9 @@ def noisy_teachers(
 ) -> tuple: # (teachers, their smoothed outputs): run ids, at most one each for a seed of the plan
     "The noisy teachers that studies share."
     teacher, seeds = dict(noise="cni") | settings["teacher"], settings["teacher_seeds"][:len(plan.seeds)]
-    teachers = [plan.call("train", "noisy teacher", 150, seeds=[s], **teacher)[0] for s in seeds]
-    def outputs(t): return plan.call("teacher-outputs", "smoothed outputs", 20, teachers=[t], **settings["outputs"])[0]
-    return teachers, list(map(outputs, teachers))
+    teachers = plan.call("train", "noisy teacher", 150 * len(seeds), seeds=seeds, **teacher)
+    outputs = plan.call("teacher-outputs", "smoothed outputs", 20 * len(seeds), teachers=teachers, **settings["outputs"])
+    return teachers, outputs
 
 
 def smoothed_students(
@@ -95,10 +95,11 @@ def plan_study(
     teachers, outputs = noisy_teachers(plan, settings)
     students = smoothed_students(plan, student_settings(settings), outputs)
     attacks = attack_all(plan, settings, teachers, students, ("none", "votes"))
-    def transfer(id): return plan.call("transfer", "transfer curves", 30, students=[id], **settings["transfer"])[0]
-    def search(id): return plan.call("smoothing-search", "M and sigma", 20, teachers=[id], **settings["search"])[0]
+    n, own = len(plan.seeds), settings["transfer"]
+    transfers = plan.call("transfer", "transfer curves", 30 * n, students=students["votes"], **own)
+    searches = plan.call("smoothing-search", "M and sigma", 20 * len(teachers), teachers=teachers, **settings["search"])
     plan.report(STUDY, dict(teachers=teachers, students=students, attacks=attacks,
-                            transfers=list(map(transfer, students["votes"])), searches=list(map(search, teachers))))
+                            transfers=transfers, searches=searches))
 
 # %% ../../nbs/studies/01_smoothed_kd.ipynb #telling1
 def tell_smoothed(

@@ -6,16 +6,14 @@ from pathlib import Path
 
 import yaml
 from docutils import nodes
-from myst_parser.mdit_to_docutils.base import make_document
-from myst_parser.mocking import MockRSTParser, RSTParser
+from docutils.utils import new_document
+from myst_parser.mocking import MockRSTParser
 from sphinx.addnodes import pending_xref
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parents[2]
-STUDIES = ["smoothed-kd", "cckd", "robust-kd", "averaging", "leaderboard"]  # the sidebar's order; later ones follow
-STUDIES += sorted({p.name for p in ROOT.glob("figures/*/*/*") if p.is_dir()} - set(STUDIES))
-CAPTIONS = yaml.safe_load((ROOT/"figures"/"captions.yml").read_text(encoding="utf-8"))
+CAPTIONS = yaml.safe_load((ROOT/"figures"/"captions.yml").read_text(encoding="utf-8"))  # study -> figure -> caption
 LONG = 15  # a table with more rows can be sorted and filtered
 embedded_first = lambda p: ("fashion_mnist_mini" not in p.parts, p)
 flat = lambda markdown: re.sub(r"^#+ +(.+)$", r"**\1**", markdown, flags=re.M)  # headings of a table or output are not the page's
@@ -23,19 +21,17 @@ flat = lambda markdown: re.sub(r"^#+ +(.+)$", r"**\1**", markdown, flags=re.M)  
 
 # An entry for each public name: signature and docstring by autodoc, the parameters' comments by fastcore's docments
 
-def entries(code, module):
+def entries(code):
     "Sphinx's directives for what an exported cell defines."
-    made, lines = [], code.splitlines()
+    made, lines = {}, code.splitlines()
     for node in ast.parse(code).body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            if any("patch" in ast.unparse(d) for d in node.decorator_list): continue  # shown with its class
-            kind, more = ("class", "\n   :members:") if isinstance(node, ast.ClassDef) else ("function", "")
-            made.append((node.name, f".. auto{kind}:: kdnb.{module}.{node.name}{more}"))
+        if isinstance(node, ast.FunctionDef): made[node.name] = f".. autofunction:: {node.name}"
+        elif isinstance(node, ast.ClassDef): made[node.name] = f".. autoclass:: {node.name}\n   :members:"
         elif isinstance(node, ast.Assign):
             value, comment = " ".join(ast.unparse(node.value).split())[:88], lines[node.end_lineno - 1].partition("  # ")[2]
-            names = [n.id for t in node.targets for n in getattr(t, "elts", [t]) if isinstance(n, ast.Name)]
-            made += [(n, f".. py:data:: {n}\n   :value: {value}\n\n   {prose(comment)}") for n in names]
-    return "\n\n".join(text for name, text in made if name[0] != "_")
+            for n in (n for t in node.targets for n in getattr(t, "elts", [t]) if isinstance(n, ast.Name)):
+                made[n.id] = f".. py:data:: {n.id}\n   :value: {value}\n\n   {prose(comment)}"
+    return "\n\n".join(text for name, text in made.items() if name[0] != "_")
 
 
 class Rst(SphinxDirective):
@@ -43,8 +39,8 @@ class Rst(SphinxDirective):
     has_content = True
 
     def run(self):
-        doc = make_document(self.env.docname, parser_cls=RSTParser)
-        doc.settings, doc.reporter = self.state.document.settings, self.state.document.reporter
+        doc = new_document(self.env.docname, self.state.document.settings)
+        doc.reporter = self.state.document.reporter
         MockRSTParser().parse("\n".join(self.content), doc)
         return doc.children
 
@@ -97,20 +93,19 @@ def read_page(app, docname, source):
     "Sphinx has read a page: make it what a reader wants to see."
     if docname == "gallery": source[0] += gallery()
     if not str(app.env.doc2path(docname)).endswith(".ipynb"): return
-    book, study, made, shown = json.loads(source[0]), docname.removeprefix("experiments/"), [], set()
-    module = next((m[1] for c in book["cells"] if (m := re.match(r"#\|\s*default_exp\s+(\S+)", "".join(c["source"])))), "")
-    results = sorted(ROOT.glob(f"figures/*/*/{study}"), key=embedded_first) if docname == f"experiments/{study}" else []
+    book, made, shown = json.loads(source[0]), [], {}
+    module = re.search(r'^ *"#\| default_exp (\S+)"$', source[0], re.M)
+    results = sorted(ROOT.glob(f"figures/*/*/{docname.removeprefix('experiments/')}"), key=embedded_first)
     for c in book["cells"]:
         text = "".join(c["source"])
-        if c["cell_type"] == "markdown":
-            made.append(markdown(relinked(text)))
-            if module and len(made) == 1: made.append(markdown(f"```{{py:module}} kdnb.{module}\n```"))
-        elif c["cell_type"] == "code" and not (results and "committed(" in text): made += read_code(text, c["outputs"], module, results)
-        named = [n for n in re.findall(r"\"([\w-]+)\"", text) if n not in shown] if results and "report." in text else []
-        made += map(markdown, study_parts(results, named))
-        shown |= set(named)
-    rest = sorted({p.stem for r in results for p in r.iterdir()} - shown)
-    if rest: made += map(markdown, ("## Further tables and figures", *study_parts(results, rest)))
+        if c["cell_type"] == "markdown": made.append(markdown(relinked(text)))
+        elif not (results and "committed(" in text): made += read_code(text, c["outputs"], module, results)
+        if module and len(made) == 1: made.append(markdown(f"```{{py:module}} kdnb.{module[1]}\n```"))
+        named = re.findall(r"\"([\w-]+)\"", text) if results and "report." in text else []
+        made += study_parts(results, [n for n in named if n not in shown])
+        shown |= dict.fromkeys(named)
+    rest = sorted({p.stem for r in results for p in r.iterdir()} - shown.keys())
+    if rest: made += [markdown("## Further tables and figures"), *study_parts(results, rest)]
     if any('class="board"' in c["source"] for c in made): made.append(markdown(board_script()))
     if docname == "index": made.append(markdown(sidebar(app.env.found_docs)))
     source[0] = json.dumps(book | dict(cells=[c | dict(id=f"c{i}") for i, c in enumerate(made)]))
@@ -124,7 +119,7 @@ def read_code(text, outputs, module, fold):
     for o in outputs:
         if said := o.get("data", {}).get("text/markdown"): o["data"]["text/markdown"] = relinked(flat("".join(said)))
     exported = any(key.startswith("export") for key in asks)
-    entry = entries(code, module) if exported and module else ""
+    entry = entries(code) if exported else ""
     test = module and not outputs and re.search(r"^\s*(assert |test_\w+\()", code, re.M)
     prompt = "code" if entry or fold else "more code" if exported else "test" if test else ""
     tags = ["remove-input"] if asks.get("echo") == "false" else ["hide-input"] if prompt else []
@@ -142,11 +137,11 @@ def relinked(text):
 # A study's committed tables and figures, a tab for each data set
 
 def study_parts(results, names):
-    "Markdown for each of these tables and figures that is committed."
+    "A cell for each of these tables and figures that is committed."
     for name in dict.fromkeys(names):
         tabs = {r.parent.name: text for r in results if (text := table(r/f"{name}.md") + figure(r/f"{name}.svg"))}
         items = "\n".join(f"````{{tab-item}} {data}\n:sync: {data}\n\n{text}\n````" for data, text in tabs.items())
-        yield from [f"`````{{tab-set}}\n{items}\n`````"] if len(tabs) > 1 else tabs.values()
+        yield from map(markdown, [f"`````{{tab-set}}\n{items}\n`````"] if len(tabs) > 1 else tabs.values())
 
 
 def caption(file): return CAPTIONS.get(file.parent.name, {}).get(file.stem, file.stem)
@@ -189,20 +184,21 @@ def gallery():
     def card(p):
         link = f":img-top: ../{p.relative_to(ROOT)}\n:link: experiments/{p.parent.name}\n:link-type: doc"
         return f":::{{grid-item-card}}\n{link}\n\n{caption(p)} ({p.parts[-3]})\n:::"
-    figures = {s: sorted(ROOT.glob(f"figures/*/*/{s}/*.svg"), key=embedded_first) for s in STUDIES}
-    return "".join(f"\n\n## {s}\n\n::::{{grid}} 1 2 2 2\n:gutter: 3\n\n" + "\n".join(map(card, files)) + "\n::::" for s, files in figures.items() if files)
+    text = ""
+    for study in CAPTIONS:
+        cards = map(card, sorted(ROOT.glob(f"figures/*/*/{study}/*.svg"), key=embedded_first))
+        text += f"\n\n## {study}\n\n::::{{grid}} 1 2 2 2\n:gutter: 3\n\n" + "\n".join(cards) + "\n::::"
+    return text
 
 
 def sidebar(docs):
     "The tables of contents: every page is in one of them."
-    there = lambda pattern: [d for d in sorted(docs) if re.fullmatch(pattern, d)]
-    reports = [e for s in STUDIES if (e := f"experiments/{s}") in docs]
-    named = lambda pages: [f"{Path(p).name} <{p}>" for p in pages]
-    groups = {"Start": ["self", "methods"], "Tutorials": there("tutorials/.*"), "Studies": named(reports) + ["gallery"],
-              "The science": there(r"\d\d_.*") + ["benchmarks"], "The lab": there("lab/.*"), "How the studies are made": there("studies/.*"),
-              "Experiments": named(e for e in there("experiments/.*") if e not in reports),
-              "Reference": ["seed-commands", "contributing", "Index of names <genindex>"]}
-    return "\n".join(f"```{{toctree}}\n:hidden:\n:caption: {group}\n\n" + "\n".join(pages) + "\n```" for group, pages in groups.items())
+    experiments = {Path(d).name: f"{Path(d).name} <{d}>" for d in sorted(docs) if d.startswith("experiments/")}
+    groups = {"Start": ["self", "methods"], "Tutorials": ["tutorials/*"],
+              "Studies": [experiments.pop(s) for s in CAPTIONS] + ["gallery"],
+              "The science": ["[0-9]*", "benchmarks"], "The lab": ["lab/*"], "How the studies are made": ["studies/*"],
+              "Experiments": experiments.values(), "Reference": ["seed-commands", "contributing", "Index of names <genindex>"]}
+    return "\n".join(f"```{{toctree}}\n:hidden:\n:glob:\n:caption: {group}\n\n" + "\n".join(pages) + "\n```" for group, pages in groups.items())
 
 
 def setup(app):
