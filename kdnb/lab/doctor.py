@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 from packaging.requirements import Requirement
 
-from ..basics import KdnbError
+from ..basics import KdnbError, cores
 from .parameters import home
-from .runs import Run, cores, damage, read_record, revision
+from .runs import Run, damage, read_record, revision
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00006
 def _line(state, what, found, step=""): return f"{state:8} {what:14} {found}" + (f"\n{'':24}→ {step}" if step else "")

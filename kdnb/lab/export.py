@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..basics import KdnbError, atomic_path, one_of
+from ..basics import KdnbError, atomic_path, check_writable, one_of, show_path
 from ..checkpoints import logits_of, open_model
 from ..core import count_parameters, generator, load_tensors
 from .parameters import about, data_name, notebooks, parameters, typed
-from .runs import check_writable, mentioned, read_record, show_path
+from .runs import mentioned, read_record
 from ..noise import is_noisy
 from ..tables import percent
 

@@ -4,19 +4,20 @@
 
 # %% auto #0
 __all__ = ['PROFILES', 'STUDIES', 'Plan', 'Call', 'group_steps', 'known_studies', 'load_profile', 'settings_for', 'data_place',
-           'clock', 'visible_gpus', 'check_jobs', 'drive', 'publish', 'check_data', 'plain_table', 'reproduce']
+           'visible_gpus', 'check_jobs', 'drive', 'publish', 'check_data', 'reproduce']
 
 # %% ../../nbs/lab/04_plan.ipynb #239ff726
-import importlib, json, math, os, re, shutil, signal, subprocess, sys, textwrap, time
+import importlib, json, math, os, shutil, signal, subprocess, sys, time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
 
-from ..basics import KdnbError, OutOfTime, nearest, save_json, short_hash
+from ..basics import (KdnbError, OutOfTime, atomic_path, check_name, check_writable, clock, cores, plain_table,
+                         save_json, short_hash, show_path, writing)
 from .execute import Driver, Stopped, other_drivers
 from .parameters import check_parameters, data_name, experiments, home, notebooks, parameters
-from .runs import check_writable, cores, each_run, find_run, mentioned, pictures_of, show_path
+from .runs import each_run, find_run, mentioned, pictures_of, runs_root
 
 # %% ../../nbs/lab/04_plan.ipynb #335bf198
 @dataclass
@@ -54,11 +55,10 @@ class Plan:
         "Plan a call. A run that was planned before is not planned twice."
         known, places = parameters(name), dict(runs=str(self.runs), data=self.data, root=str(home()/"data"))
         full = check_parameters(name, {**{k: v for k, v in places.items() if k in known}, **params})
-        each = next((k for k, p in known.items() if p.each), None)
-        if each and not full[each]: raise KdnbError(f"{name} was planned with an empty {each}. Give at least one.")
-        made = each_run(name, full)
-        for run, element in zip(made, full[each] if each else [None]):
-            own = full | ({each: [element]} if each else {})
+        each, made = [p for p in known.values() if p.each], each_run(name, full)
+        if not made: raise KdnbError(f"{name} was planned with an empty {each[0].name}. Give at least one.")
+        for run in made:
+            own = full | {p.name: [run.params[p.single]] for p in each}
             needs = [i for i in mentioned(own) if i in self.steps]
             self.steps.setdefault(run.id, _Step(run, own, needs, label or name, cost / len(made)))
         return [run.id for run in made]
@@ -153,14 +153,13 @@ def load_profile(
 ) -> dict: # about, data, seeds, and settings for each study
     "Read a profile, or say in one line what is wrong with it."
     path = experiments()/"profiles"/f"{name}.yaml"
-    there, known = [p for p in PROFILES if path.with_stem(p).exists()], ("about", "data", "seeds", *known_studies())
-    if name not in there: raise KdnbError(nearest(name, there, "profile"))
+    check_name(name, [p for p in PROFILES if path.with_stem(p).exists()], "profile")
     try: profile = dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except (OSError, ValueError, TypeError, yaml.YAMLError) as e:
         raise KdnbError(" ".join(f"{path} is no valid YAML ({e}). Restore it with git checkout.".split())) from None
-    for key in profile:
-        if key not in known: raise KdnbError(nearest(key, known, f"{path}: entry"))
-    return {"about": "", "data": "fashion_mnist_mini", "seeds": 1, **profile}
+    usual = dict(about="", data="fashion_mnist_mini", seeds=1)
+    for key in profile: check_name(key, [*usual, *known_studies()], f"{path}: entry")
+    return usual | profile
 
 
 def settings_for(
@@ -170,8 +169,7 @@ def settings_for(
     "A study's settings for one data set: an entry of `by_data` adds to what holds for all, or (null) takes it away."
     merged = {k: v for k, v in settings.items() if k != "by_data"}
     for k, v in settings.get("by_data", {}).get(data_name(data), {}).items():
-        both = isinstance(v, dict) and isinstance(merged.get(k), dict)
-        merged[k] = {**merged[k], **v} if both else v
+        merged[k] = {**(merged.get(k) or {}), **v} if isinstance(v, dict) else v
     return {k: v for k, v in merged.items() if v is not None}
 
 
@@ -190,26 +188,18 @@ def data_place(
 def _plan_studies(studies=(), profile="default", data=None, seeds=None, out=None, runs=None) -> Plan:
     "The plan of some studies, every parameter checked; the arguments are those of `reproduce`."
     settings, known = load_profile(profile), known_studies()
-    for name in studies:
-        if name not in ["all", *known]: raise KdnbError(nearest(name, ["all", *known], "study"))
+    for name in studies: check_name(name, ["all", *known], "study")
     names = known if "all" in studies else list(dict.fromkeys(studies)) or known[:1]
     data, seeds = data_place(data or settings["data"]), settings["seeds"] if seeds is None else seeds
     if seeds < 1: raise KdnbError(f"--seeds {seeds} is not possible. Give 1 or more.")
-    place, runs_of_all = Path(profile)/data_name(data), Path(os.environ.get("KDNB_RUNS") or home()/"runs")
-    plan = Plan(profile, data, seeds, Path(out or home()/"out"/place).expanduser().resolve(),
-                Path(runs or runs_of_all/place).resolve())
+    out = Path(out or home()/"out"/profile/data_name(data)).expanduser().resolve()
+    plan = Plan(profile, data, seeds, out, runs_root(runs, data, profile))
     for name in names:
         graph = STUDIES.get(name) or importlib.import_module(f"kdnb.studies.{name.replace('-', '_')}").plan_study
         graph(plan, settings.get(name) or {})
     return plan
 
 # %% ../../nbs/lab/04_plan.ipynb #98be5210
-def clock(seconds: float) -> str:
-    "A duration for people: m:ss or h:mm:ss."
-    minutes, s = divmod(int(round(seconds)), 60)
-    return f"{minutes}:{s:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{s:02d}"
-
-
 class _Board:
     "The progress of calls; on a terminal redrawn, elsewhere a line for each that ends, and one every half minute."
     def __init__(self, calls: list, jobs: int, logs: Path, stream=None):
@@ -218,30 +208,29 @@ class _Board:
         self.started, self.took, self.failed, self.news, self.drawn = {}, {}, {}, [], 0
 
     def end(self, key: str, error: str = ""):
-        call, seconds = self.calls[key], time.monotonic() - self.started.pop(key)
-        if error: self.failed[key] = error
-        else: self.took[key] = seconds
-        end = f"FAILED, {error}" if error else f"done in {clock(seconds)}"
-        self.news.append(f"[{self.ended}] {call.label}: {end}")
+        seconds = time.monotonic() - self.started.pop(key)
+        if error: self.failed[key], end = error, f"FAILED, {error}"
+        else: self.took[key], end = seconds, f"done in {clock(seconds)}"
+        self.news.append(f"[{self.ended}] {self.calls[key].label}: {end}")
 
     @property
     def open(self) -> list: return [k for k in self.calls if k not in self.took and k not in self.failed]
 
     @property
-    def ended(self) -> str: return f"{len(self.calls) - len(self.open)} of {len(self.calls)}"
+    def ended(self) -> str: return f"{len(self.took) + len(self.failed)} of {len(self.calls)}"
 
     def look(self) -> list: # a line for each call at work
         "Read the progress files."
         lines = []
         for key in self.open:
             try: p = json.loads((self.logs/f"{key}.progress").read_text())
-            except (OSError, ValueError): continue
+            except OSError: continue # it has not begun
             self.started.setdefault(key, time.monotonic())
             if "ended" in p: self.end(key, p["ended"]); continue
-            what, total = p.get("what") or "starting", p.get("total") or 0
+            what, done, total = p["what"], p["done"], p["total"]
             if total:
-                full, note = int(20 * min(p["done"] / total, 1.)), f", {p['note']}" if p.get("note") else ""
-                what = f"{'━' * full}{'─' * (20 - full)} {p['done']} of {total}, {what}{note}"
+                full, note = int(20 * min(done / total, 1.)), f", {p['note']}" if p["note"] else ""
+                what = f"{'━' * full}{'─' * (20 - full)} {done} of {total}, {what}{note}"
             lines.append(f"{self.calls[key].label}: {what}")
         return lines
 
@@ -370,32 +359,21 @@ def publish(
     earlier = {n for m in run.folder.parent.glob("*/metrics.json") for n in json.loads(m.read_text()).get("files", {})}
     old = [out/n for n in earlier - set(names) if (out/n).is_file()]
     todo = [n for n in names if not (out/n).is_file() or (run.folder/n).read_bytes() != (out/n).read_bytes()]
-    try:
+    with writing(out, "the out folder"):
         for path in old: path.unlink()
         for name in todo:
             (out/name).parent.mkdir(parents=True, exist_ok=True)
-            aside = (out/name).with_name(f".{Path(name).name}.part")
-            shutil.copyfile(run.folder/name, aside); os.replace(aside, out/name)
-    except OSError as e:
-        raise KdnbError(f"the out folder {out} cannot be written to ({e.strerror}). "
-                        "Choose a folder that you may write to.") from None
+            with atomic_path(out/name) as aside: shutil.copyfile(run.folder/name, aside)
     return bool(todo or old)
 
 # %% ../../nbs/lab/04_plan.ipynb #540e7bdb
 def check_data(params: list):
     "Refuse calls with these parameters if their data is not there."
-    for p in {json.dumps([p["data"], p.get("root", "data"), p.get("download", False), pictures_of(p)]): p
-              for p in params if p.get("data", "fashion_mnist_mini") != "fashion_mnist_mini"}.values():
+    asked = [(p["data"], p.get("root", "data"), p.get("download", False), *pictures_of(p).items())
+             for p in params if p.get("data", "fashion_mnist_mini") != "fashion_mnist_mini"]
+    for *place, size, resize, stream in dict.fromkeys(asked):
         from kdnb.data import load_data
-        load_data(p["data"], p.get("root", "data"), p.get("download", False), **pictures_of(p))
-
-
-def plain_table(markdown: str, width: int = 110) -> str:
-    "Markdown as text for a terminal: tables as they are, prose folded, marks of emphasis left out."
-    lines = []
-    for line in markdown.strip().splitlines():
-        lines += [line] if line.lstrip().startswith("|") else textwrap.wrap(line.replace("**", ""), width) or [""]
-    return "\n".join(lines)
+        load_data(*place, **dict([size, resize, stream]))
 
 
 def _summary(folder: Path, full: Path) -> str: # of a report, and of the committed one
