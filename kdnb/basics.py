@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['KdnbError', 'one_of', 'nearest', 'check_name', 'OutOfTime', 'time_is_up', 'atomic_path', 'save_json', 'load_json',
-           'writing', 'check_writable', 'progress', 'short_hash', 'file_digest', 'cores', 'cpu_name', 'clock',
-           'show_path', 'plain_table']
+           'writing', 'check_writable', 'progress', 'progress_line', 'Display', 'short_hash', 'file_digest', 'cores',
+           'cpu_name', 'revision', 'clock', 'show_path', 'plain_table']
 
 # %% ../nbs/00_basics.ipynb #ibasics
-import contextlib, difflib, functools, hashlib, json, os, platform, re, tempfile, textwrap, time
+import contextlib, difflib, functools, hashlib, json, os, platform, re, shutil, subprocess, sys, tempfile, textwrap, time
 from pathlib import Path
 
 # %% ../nbs/00_basics.ipynb #f1b8e1f8
@@ -142,6 +142,40 @@ class progress:
     def __enter__(self): return self
     def __exit__(self, *exc): self.bar.close()
 
+
+def progress_line(
+    state: dict, # what `progress` writes: what, done, total, note
+) -> str: # "━━━━━─────────────── 1 of 4, epoch, loss 2.3"
+    "Such a file for a person."
+    what, done, total = state["what"], state["done"], state["total"]
+    if not total: return what
+    full, note = int(20 * min(done / total, 1.)), f", {state['note']}" if state["note"] else ""
+    return f"{'━' * full}{'─' * (20 - full)} {done} of {total}, {what}{note}"
+
+
+class Display:
+    "Lines that stay, and a block below them: on a terminal it is drawn anew, elsewhere it is one line every half minute."
+    def __init__(self, stream=None): # None: standard output
+        self.stream, self.spoke, self.drawn = stream or sys.stdout, time.monotonic(), 0
+
+    def show(self,
+        lines: list, # new ones, that stay
+        head: str, # of the block
+        body: list, # its other lines; without any there is no block
+        pause: float = 30., # seconds without a word, where there is no terminal
+    ):
+        "Show how things stand."
+        if self.stream.isatty():
+            width, height = shutil.get_terminal_size(); height = max(1, height - 4)
+            more = [f"and {len(body) - height} more"] if len(body) > height else []
+            block = [head, *(f"  {line}" for line in body[:height] + more)] if body else []
+            if self.drawn: self.stream.write(f"\x1b[{self.drawn}F\x1b[J")
+            lines, self.drawn = [line[:width - 1] for line in lines + block], len(block)
+        else:
+            if time.monotonic() - self.spoke > pause and body: lines = [*lines, " · ".join([head, *body])]
+            if lines: self.spoke = time.monotonic()
+        self.stream.write("".join(f"{line}\n" for line in lines)); self.stream.flush()
+
 # %% ../nbs/00_basics.ipynb #27cec2de
 def short_hash(
     value, # anything JSON can hold
@@ -178,6 +212,17 @@ def cpu_name() -> str:
     with contextlib.suppress(OSError, AttributeError):
         return re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()).group(1)
     return platform.processor() or platform.machine()
+
+
+@functools.cache
+def revision(
+    folder: Path, # a clone of kdnb
+) -> dict: # commit, dirty: both None where it is no clone
+    "The git commit of a clone, and whether files of kdnb were changed since."
+    def git(*words): return subprocess.check_output(["git", "-C", folder, *words], text=True, stderr=subprocess.DEVNULL)
+    if not (Path(folder)/".git").exists(): return dict(commit=None, dirty=None) # another repository may lie around it
+    try: return dict(commit=git("rev-parse", "HEAD").strip(), dirty=bool(git("status", "--porcelain", "kdnb", "nbs")))
+    except (OSError, subprocess.SubprocessError): return dict(commit=None, dirty=None)
 
 # %% ../nbs/00_basics.ipynb #iterminal
 def clock(seconds: float) -> str: # m:ss or h:mm:ss
