@@ -9,12 +9,12 @@ __all__ = ['card', 'export_checkpoint']
 import csv, os, re, shlex
 from pathlib import Path
 
-from ..basics import KdnbError, atomic_path, one_of
+from ..basics import KdnbError, atomic_path, check_writable, one_of, show_path
 from ..checkpoints import open_model
 from ..core import count_parameters, load_tensors
 from ..export import ENDINGS, export_model, file_card, opening_lines
 from .parameters import about, data_name, notebooks, parameters, typed
-from .runs import check_writable, mentioned, read_record, show_path
+from .runs import mentioned, read_record
 from ..tables import percent
 
 # %% ../../nbs/lab/06_cards.ipynb #b60a573b

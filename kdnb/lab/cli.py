@@ -12,11 +12,11 @@ import argparse, contextlib, json, math, re, shutil, signal, tempfile, textwrap,
 from pathlib import Path
 
 from .. import __version__
-from ..basics import KdnbError, OutOfTime, nearest
+from ..basics import KdnbError, OutOfTime, check_writable, clock, nearest, show_path
 from .execute import Stopped
 from .parameters import about, adopt, check_parameters, experiments, notebook, notebooks, own_notebooks, parameters
-from .plan import PROFILES, Plan, clock, drive, group_steps, known_studies, load_profile, publish, reproduce
-from .runs import ID, check_writable, find_run, show_path
+from .plan import PROFILES, Plan, drive, group_steps, known_studies, load_profile, publish, reproduce
+from .runs import ID, find_run
 from .sweep import one_point, sweep, typed_value
 
 # %% ../../nbs/lab/08_cli.ipynb #cc7c8c36

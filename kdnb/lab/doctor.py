@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 from packaging.requirements import Requirement
 
-from ..basics import KdnbError
+from ..basics import KdnbError, cores, revision
 from .parameters import home
-from .runs import Run, cores, damage, read_record, revision
+from .runs import Run, damage, read_record
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00006
 def _line(state, what, found, step=""): return f"{state:8} {what:14} {found}" + (f"\n{'':24}→ {step}" if step else "")
@@ -37,7 +37,7 @@ def _packages() -> list: # of lines
     "Python, the clone, and the packages that settings.ini asks for."
     config = configparser.ConfigParser(delimiters=["="])
     config.read(home()/"settings.ini", encoding="utf-8")
-    facts, git, python = config["DEFAULT"], revision(), f"{platform.python_version()}, {sys.executable}"
+    facts, git, python = config["DEFAULT"], revision(home()), f"{platform.python_version()}, {sys.executable}"
     commit = f"commit {git['commit'][:12]}{', with changes' * git['dirty']}" if git["commit"] else "no git"
     least, wrong = facts["min_python"], "; ".join(_unmet(facts["requirements"]))
     old = sys.version_info[:2] < tuple(map(int, least.split(".")))

@@ -10,10 +10,10 @@ import importlib.util, itertools, json, math, re, shlex, shutil, sys, time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..basics import KdnbError, load_json, nearest, one_of, short_hash
+from ..basics import KdnbError, check_writable, clock, load_json, nearest, one_of, plain_table, short_hash, show_path
 from .parameters import adopt, check_parameters, home, own_notebooks, parameters, parse_value
-from .plan import Call, check_data, check_jobs, clock, data_place, drive, plain_table
-from .runs import check_writable, each_run, find_run, mentioned, runs_root, show_path
+from .plan import Call, check_data, check_jobs, data_place, drive
+from .runs import each_run, find_run, mentioned, runs_root
 
 # %% ../../nbs/lab/05_sweep.ipynb #948200b1
 def typed_value(p, text: str):
