@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROLES', 'GREY', 'theme', 'curves_by_epoch', 'curves_by_eps', 'triptych_grid', 'step_panels', 'heatmap', 'ladder',
            'trade_off', 'question', 'bound_bars', 'certified_curves', 'distance_curves', 'closeness_curves',
-           'draws_needed', 'cost_plot', 'strength_curves', 'save_figure']
+           'draws_needed', 'cost_plot', 'strength_curves', 'metric_curves', 'save_figure']
 
 # %% ../nbs/16_plots.ipynb #e85f2273
 from pathlib import Path
@@ -934,6 +934,32 @@ def strength_curves(
     else: ends += [(axes[-1].lines[0].get_ydata()[-1], name, colour) for name, (colour, _) in looks.items()]
     _label_ends(axes[-1], ends)
     return _fix(fig)
+
+# %% ../nbs/16_plots.ipynb #fd49817a
+def _named(value) -> str: return f"{value:g}" if isinstance(value, float) else str(value)  # for a label
+
+
+def metric_curves(
+    rows: pd.DataFrame, # one a run: its parameters, and what it measured
+    metric: str, # the column upwards
+    x: str, # the parameter from left to right
+    by=(), # further parameters: the first becomes colours, the others panels
+): # -> figure
+    "A metric over a parameter, averaged over all runs that `x` and `by` do not tell apart, with a band of one std."
+    need_columns(rows, [metric, x, *by])
+    theme()
+    data, (line, *rest) = rows.dropna(subset=[metric]).copy(), by or [None]
+    numeric, values = data[x].dtype.kind in "iuf", sorted(data[x].unique())
+    for k in [*by] + [x] * (not numeric): data[k] = data[k].map(_named)
+    if rest: data["panel"] = data[rest].apply(lambda row: ", ".join(f"{k} = {row[k]}" for k in rest), axis=1)
+    figure = sns.relplot(data, kind="line", x=x, y=metric, hue=line, palette="colorblind" if line else None,
+                         col="panel" if rest else None, col_wrap=3 if rest else None, errorbar="sd", marker="o",
+                         err_style="band" if numeric else "bars", linestyle="-" if numeric else "none", height=2.6)
+    figure.set_titles("{col_name}")
+    if numeric and min(values) > 0 and max(values) >= 20*min(values): figure.set(xscale="log")
+    if numeric and len(values) <= 8: figure.set(xticks=values, xticklabels=[f"{v:g}" for v in values])
+    plt.close(figure.figure)
+    return figure.figure
 
 # %% ../nbs/16_plots.ipynb #af6f8282
 def save_figure(

@@ -36,33 +36,31 @@ profiles:
 {profiles}
 
 where things go:
-  <out>/<study>/              tables and figures; <out> is out/<profile>/<data>, or --out
-  runs/<profile>/<data>/      every run, and the executed notebooks (logs/); delete at will
-  KDNB_RUNS=<folder>          an environment variable: another folder than runs/
-  figures/full/<data>/        the committed results, shown beside yours
+  <out>/<study>/             tables and figures; <out> is out/<profile>/<data>, or --out
+  runs/<profile>/<data>/     every run, and executed notebooks (logs/); KDNB_RUNS=<folder> names another place
+  figures/full/<data>/       the committed results, shown beside yours
 
-Ctrl-C, SIGTERM and the end of --time-budget (exit code 75) let trainings and certifications save and end; what
-cannot save has another minute. A second Ctrl-C ends everything at once. The same command goes on.
-Where there are GPUs, each job gets one.
+Ctrl-C, SIGTERM and the end of --time-budget (exit code 75) let trainings and certifications save; what cannot
+save has a minute. A second Ctrl-C ends everything at once. The same command goes on. Each job gets a GPU, if any.
 """
 
 _RUN = """
-Run one experiment notebook with the parameters you give and the notebook's own tiny defaults for the rest. Values
-are typed: 0.01, true, [1, 2]; a list may come without brackets. Runs go to runs/smoke/<data>/, or -p runs FOLDER.
+Run one experiment notebook with your parameters, and its own tiny defaults for the rest. Values are typed: 0.01,
+true, [1, 2]; a list may come without brackets. Runs go to runs/smoke/<data>/, or -p runs FOLDER.
 """
 
 _SWEEP = """
 Run one notebook over a grid: a parameter with several values is swept, with one it is fixed. What exists is not
-made again. Quote lists and dicts: -p settings '{"beta": 3}' '{"beta": 6}'. The table, and the picture of a metric
-over a parameter, go to out/sweep/<notebook>-<swept parameters>/, or --out. Points that fail do not stop the
-others; the exit code is then 2. A notebook of your own is given by its path: see nbs/lab/05_sweep.ipynb.
+made again. Quote lists and dicts: -p settings '{"beta": 3}' '{"beta": 6}'. Table and picture go to
+out/sweep/<notebook>-<swept parameters>/, or --out. A point that fails does not stop the others; the exit code is
+then 2. How to write a notebook of your own: nbs/lab/05_sweep.ipynb.
 """
 
 _EVALUATE = """
-Attack a model of your own and write a report: what the sanity checks found, what each attack left, and whether
-the attack was strong enough. A LeNet-5 takes two minutes on a core, a large network on a CPU hours: begin with
---n 20. A network maps images [N,C,H,W] in [0,1] to logits; normalisation belongs inside. One that draws noise of
-its own has an attribute draws_noise = True. A <function> is imported and called without arguments.
+Attack a model of your own, and report what the sanity checks found, what each attack left, and whether the attack
+was strong enough. A LeNet-5 takes two minutes on a core, a large network on a CPU hours: begin with --n 20.
+A network maps images [N,C,H,W] in [0,1] to logits, normalisation included. One that draws noise of its own has an
+attribute draws_noise = True. A <function> is called without arguments.
 """
 
 _EXPORT = """
@@ -73,14 +71,14 @@ N. The file is read back and compared with the checkpoint, and a card is put bes
   --to torch    for torch alone: student = torch.export.load("student.pt2").module()
 """
 
-_DOCTOR = "A line for each thing that kdnb needs: ok, missing (only some calls need it) or a problem (exit code 1)."
+_DOCTOR = "A line for each thing that kdnb needs: ok, missing (only some commands need it) or a problem (exit code 1)."
 
 _DATA = "fashion_mnist_mini, mnist, fashion_mnist, cifar10, cifar100, or a folder with train/<class>/ and test/<class>/"
-_MODEL = ("the folder of a run, <file>.safetensors (a kdnb checkpoint), <file>.py:<function>, <module>:<function>, "
-          "or robustbench:<name>")
+_MODEL = "a run's folder, <file>.safetensors, <file>.py:<function>, <module>:<function>, or robustbench:<name>"
 _NAME = dict(metavar="NOTEBOOK", help="an experiment notebook (kdnb list shows them), or the path of your own")
 _P = dict(dest="given", action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter; repeat it for more")
 _JOBS = dict(type=int, help="at a time (default: the number of GPUs, or else of cores)")
+_FULL = "runs/full/fashion_mnist_mini/train/0123456789ab"
 
 _COMMANDS = { # name -> one line, text, examples, arguments
     "reproduce": ("make the tables and figures of a study", _REPRODUCE, (
@@ -109,7 +107,7 @@ _COMMANDS = { # name -> one line, text, examples, arguments
             "for SLURM: slurm_partition, slurm_account, runtime (minutes), mem_mb (default: 4000), gres, ..."))}),
     "evaluate": ("how robust is a model of your own?", _EVALUATE, (
         "kdnb evaluate my_nets.py:student --data cifar10 --eps 8/255",
-        "kdnb evaluate runs/full/fashion_mnist_mini/train/0123456789ab --data fashion_mnist_mini --eps 0.1",
+        f"kdnb evaluate {_FULL} --data fashion_mnist_mini --eps 0.1",
         "kdnb evaluate my_nets:smoothed --data path/to/pictures --eps 0.03 --sigma 0.25 --draws 100"), {
         "model": dict(metavar="MODEL", help=_MODEL), "--data": dict(required=True, help=_DATA),
         "--eps": dict(required=True, help="radius in linf, of pixels in [0, 1]: 8/255 or 0.0314"),
@@ -119,7 +117,7 @@ _COMMANDS = { # name -> one line, text, examples, arguments
         "--out": dict(help="folder for the report (default: evaluation/<model>)"),
         "-p": dict(_P, nargs=2, help="another parameter of the notebook attack (kdnb list attack)")}),
     "export": ("a student as one file that runs without kdnb", _EXPORT, (
-        "kdnb export runs/full/fashion_mnist_mini/train/0123456789ab --to onnx",
+        f"kdnb export {_FULL} --to onnx",
         "kdnb export my_nets.py:student --to torch --shape 3 32 32 --out student.pt2"), {
         "checkpoint": dict(metavar="CHECKPOINT", help=_MODEL),
         "--to": dict(required=True, metavar="FORMAT", help="onnx or torch"),
@@ -137,10 +135,27 @@ def _profiles() -> str: # a line each
     return "\n".join(lines)
 
 
+class _Parser(argparse.ArgumentParser):
+    "A parser whose errors are one line, as all others of kdnb."
+    def error(self, message):
+        if word := re.search(r"invalid choice: '(.*?)'", message): raise KdnbError(nearest(word[1], _COMMANDS, "command"))
+        message = re.sub(r".*arguments are required", "missing", message).removeprefix("argument ")
+        message = re.sub(r": invalid (\w+) value: (.*)", r" cannot be \2. Allowed: \1", message)
+        raise KdnbError(f"{message}. See {self.prog} --help")
+
+    def parse_args(self, argv=None):
+        args, unknown = self.parse_known_args(argv)
+        for word in unknown:
+            if word[0] != "-": raise KdnbError(f"{word!r} is one word too many. See kdnb {args.command} --help")
+            options = [name for name in _COMMANDS[args.command][3] if name[0] == "-"]
+            raise KdnbError(nearest(word, options, f"kdnb {args.command}: option"))
+        return args
+
+
 def make_parser() -> argparse.ArgumentParser:
     "The command line of `kdnb`."
     plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("kdnb", description=_ABOUT, formatter_class=plain)
+    parser = _Parser("kdnb", description=_ABOUT, formatter_class=plain)
     parser.add_argument("--version", action="version", version=f"kdnb {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (help, text, examples, arguments) in _COMMANDS.items():
@@ -209,11 +224,11 @@ def evaluation_settings(args) -> dict:
         raise KdnbError(f"-p {min(taken)} is not possible here: kdnb evaluate looks at one model. Give it as MODEL.")
     if ID.fullmatch(args.model): raise KdnbError(f"{args.model} is a run. Give its folder, <runs>/{args.model}.")
     own = _typed("attack", [(k, getattr(args, k)) for k in ("data", "eps", "n", "sigma", "draws")])
-    few, model = min(own["n"], 50), str(file) if file.is_file() else args.model
+    few, own["models"] = min(own["n"], 50), [str(file) if file.is_file() else args.model]
     thorough = dict(pgd_step=own["eps"] / 4, strong_steps=100, strong_restarts=2, strong_draws=16, queries=500,
                     query_draws=32, also=["fgsm", "bim-20", "pgd-20", "pgd-50", "cw-30"], auto=own["n"], sanity=few,
                     strength=few)
-    return check_parameters("attack", thorough | own | dict(models=[model]) | given)
+    return check_parameters("attack", thorough | own | given)
 
 
 def _report_folder(model: str) -> Path: # evaluation/<a name that tells models apart>

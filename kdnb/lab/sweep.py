@@ -39,12 +39,13 @@ def read_grid(
         grid[column] = list({json.dumps(v): v for v in values}.values())
         if p.place and len(values) > 1: raise KdnbError(f"{key} says where something is: all values name one run.")
     if not _swept(grid):
-        raise KdnbError("no parameter has several values, so there is nothing to sweep. Give some, e.g. -p seed 0 1 2; "
-                        f"for one run there is: kdnb run {name}")
+        raise KdnbError("no parameter has several values: there is nothing to sweep. Give some, e.g. -p seed 0 1 2; "
+                        f"one run is made by: kdnb run {name}")
     return grid
 
 
 def _swept(grid: dict) -> list: return [key for key, values in grid.items() if len(values) > 1]
+def _others(grid: dict, x: str) -> list: return [key for key in _swept(grid) if key not in (x, "seed")]
 
 # %% ../../nbs/lab/05_sweep.ipynb #24dc2e49
 @dataclass
@@ -90,52 +91,44 @@ def plan_points(
     grid: dict, # from `read_grid`
 ) -> list: # of points, in the order of the grid, each once
     "Every combination of values."
-    points, each = {}, next((p for p in parameters(name).values() if p.each), None)
+    points, logs, each = {}, None, next((p for p in parameters(name).values() if p.each), None)
     for combination in itertools.product(*grid.values()):
-        values = dict(zip(grid, combination))
-        own = {each.name if each and k == each.single else k: [v] if each and k == each.single else v
-               for k, v in values.items()}
+        values = dict(zip(grid, combination)); params = dict(values)
+        if each and each.single in grid: params[each.name] = [params.pop(each.single)]
         label = ", ".join(f"{k} = {_show(values[k])}" for k in _swept(grid))
-        point = one_point(name, own, values, label, next((p.logs for p in points.values()), None))
-        points.setdefault(point.call.key, point)
+        point = one_point(name, params, values, label, logs)
+        logs = point.logs; points.setdefault(point.call.key, point)
     return list(points.values())
 
 # %% ../../nbs/lab/05_sweep.ipynb #df61bd64
 _COUNTS = ("parameters", "forward", "backward", "teacher_forward", "teacher_backward", "seconds", "peak_memory_mib")
 _NO_RESULTS = {"experiment", "id", "params", "seed", "resumed", "versions", "revision", "hardware", "files",
                "code", "used", "follow", "fingerprint"}
-_NO_COLUMNS = {"epoch", "seconds", "lr", "chosen", "kept"}  # of a history
-
-
-def _numbers(value, name: str = "") -> dict: # dotted name -> number, of nested entries
-    if isinstance(value, dict):
-        return {k: v for key, inner in value.items() for k, v in _numbers(inner, f"{name}.{key}".lstrip(".")).items()}
-    return {name: value} if isinstance(value, (int, float)) and not isinstance(value, bool) else {}
+_NO_COLUMNS = ["epoch", "seconds", "lr", "chosen", "kept"]  # of a history
 
 
 def _metrics_of(run) -> dict: # metric -> number
     "Every number that a run left: of its history the epoch that was chosen, then metrics.json, what it cost last."
     import pandas as pd
-    found, more = _numbers({k: v for k, v in run.metrics.items() if k not in _NO_RESULTS}), {}
+    found = [pd.json_normalize({k: v for k, v in run.metrics.items() if k not in _NO_RESULTS})]
     if (file := run.folder/"history.csv").exists() and len(history := pd.read_csv(file)):
         chosen = history[history.chosen.astype(bool)] if "chosen" in history else history
-        row = (chosen if len(chosen) else history).iloc[-1]
-        more = _numbers({k: v.item() if hasattr(v, "item") else v for k, v in row.items() if k not in _NO_COLUMNS})
-    return dict(sorted((more | found).items(), key=lambda kv: (kv[0] in _COUNTS) and 1 + _COUNTS.index(kv[0])))
+        found.insert(0, (chosen if len(chosen) else history).tail(1).drop(columns=_NO_COLUMNS, errors="ignore"))
+    numbers = {k: v for row in found for k, v in row.select_dtypes("number").to_dict("records")[0].items()}
+    return dict(sorted(numbers.items(), key=lambda kv: _COUNTS.index(kv[0]) if kv[0] in _COUNTS else -1))
 
 
 def _collect(points: list): # -> DataFrame
     "The tidy table of a sweep: a row for each run that is there."
     import pandas as pd
-    rows, places = [], {p.name for p in parameters(points[0].call.notebook).values() if p.place}
+    rows, ids, known = [], [], parameters(points[0].call.notebook)
     for point in points:
+        values = {k: v if isinstance(v, (int, float)) else _show(v)
+                  for k, v in point.values.items() if k not in known or not known[k].place}
         for id in point.ids:
-            values = {k: v if isinstance(v, (int, float)) else _show(v)
-                      for k, v in point.values.items() if k not in places}
             found = _metrics_of(find_run(str(point.root), id))
-            rows.append(values | {f"metrics.{k}" if k in values else k: v for k, v in found.items()} | dict(run=id))
-    table = pd.DataFrame(rows).dropna(axis=1, how="all")
-    return table[[c for c in table if c != "run"] + ["run"]] if len(table) else table
+            rows.append(values | {f"metrics.{k}" if k in values else k: v for k, v in found.items()}); ids.append(id)
+    return pd.DataFrame(rows).dropna(axis=1, how="all").assign(run=ids)
 
 # %% ../../nbs/lab/05_sweep.ipynb #97c2b58d
 def _choose_metric(rows, grid: dict, metric: str = None) -> str: # a column of results
@@ -149,30 +142,6 @@ def _choose_x(grid: dict, x: str = None) -> str: # a parameter
     names = _swept(grid)
     if x and x not in names: raise KdnbError(nearest(x, names, "--x:", "It must be a parameter with several values."))
     return x or next((name for name in names if name != "seed"), names[0])
-
-# %% ../../nbs/lab/05_sweep.ipynb #ad87191f
-def _draw(
-    rows, grid: dict, # from `_collect` and `read_grid`
-    metric: str, # a column of results, upwards
-    x: str, # a swept parameter, from left to right
-): # -> a figure
-    "The metric over one parameter: colours for a second one, panels for further ones, seeds averaged."
-    import matplotlib.pyplot as plt, seaborn as sns
-    from kdnb.plots import theme
-    line, *rest = [k for k in _swept(grid) if k not in (x, "seed")] or [None]
-    values, data = grid[x], rows.dropna(subset=[metric]).copy()
-    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    for k in filter(None, (line, *rest, None if numeric else x)): data[k] = data[k].map(_show)
-    if rest: data["panel"] = data[rest].apply(lambda row: ", ".join(f"{k} = {row[k]}" for k in rest), axis=1)
-    theme()
-    figure = sns.relplot(data, kind="line", x=x, y=metric, hue=line, palette="colorblind" if line else None,
-                         col="panel" if rest else None, col_wrap=3 if rest else None, errorbar="sd", marker="o",
-                         err_style="band" if numeric else "bars", linestyle="-" if numeric else "none", height=2.6)
-    figure.set_titles("{col_name}")
-    if numeric and min(values) > 0 and max(values) >= 20*min(values): figure.set(xscale="log")
-    if numeric and len(values) <= 8: figure.set(xticks=values, xticklabels=[f"{v:g}" for v in values])
-    plt.close(figure.figure)
-    return figure.figure
 
 # %% ../../nbs/lab/05_sweep.ipynb #20909d42
 def _slurm_resources(words=()) -> dict: # from NAME=VALUE, ...
@@ -188,16 +157,15 @@ def _slurm_resources(words=()) -> dict: # from NAME=VALUE, ...
 # %% ../../nbs/lab/05_sweep.ipynb #aefc03d5
 def _write(points: list, grid: dict, out: Path, command: str, metric: str, x: str) -> Path: # sweep.md
     "Table and picture."
-    from kdnb.plots import save_figure
+    from kdnb.plots import metric_curves, save_figure
     from kdnb.tables import save_table, summarise
-    rows, names = _collect(points), _swept(grid)
+    rows, others = _collect(points), _others(grid, x)
     save_table(rows, out, "sweep", f"`{command}`")  # even if the metric turns out to be none
     metric = _choose_metric(rows, grid, metric)
-    view = summarise(rows, [x, *(k for k in names if k not in (x, "seed"))], metric)
-    view = view.rename(columns={"mean": metric, "n": "runs"})
+    view = summarise(rows, [x, *others], metric).rename(columns={"mean": metric, "n": "runs"})
     if view.runs.max() < 2: view = view.drop(columns=["std", "runs"])
     picture, absent = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', metric)}-by-{x}", sum(not p.ids for p in points)
-    save_figure(_draw(rows, grid, metric, x), out/picture)
+    save_figure(metric_curves(rows, metric, x, others), out/picture)
     gaps = f" ({absent} of {len(points)} points are missing)" if absent else ""
     caption = f"`{command}`{gaps}. {metric}: mean and std over seeds; all numbers of every run are in sweep.csv."
     return save_table(rows, out, "sweep", f"{caption}\n\n![{metric} by {x}]({picture}.svg)", view)
@@ -215,9 +183,9 @@ def sweep(
     stream=None, # where to show progress; None: standard output
 ) -> Path: # the folder with sweep.csv, sweep.md and the picture
     "Make the runs of a grid that are missing, then table and picture of all."
-    stream, begun, words = stream or sys.stdout, time.monotonic(), ["kdnb", "sweep", name]
-    words += [w for key, *texts in given for w in ("-p", key, *texts)]
-    words += [w for key, value in (("--metric", metric), ("--x", x)) if value for w in (key, value)]
+    stream, begun = stream or sys.stdout, time.monotonic()
+    options = [["-p", *words] for words in given] + [[k, v] for k, v in (("--metric", metric), ("--x", x)) if v]
+    command = shlex.join(sum(options, ["kdnb", "sweep", name]))
     check_jobs(jobs)
     if one_of(executor, ("local", "slurm"), "--executor") == "local" and resources:
         raise KdnbError("--resources are for a cluster. Add --executor slurm, or leave them out.")
@@ -241,7 +209,7 @@ def sweep(
     for label, reason in failed.items(): print(f"{label} failed: {reason}", file=stream)
     again = "Start the same command again to try once more."
     if len(failed) == n: raise KdnbError(f"all {n} points failed, the first: {next(iter(failed.values()))}. {again}")
-    table = _write(points, grid, out, shlex.join(words), metric, x)
+    table = _write(points, grid, out, command, metric, x)
     files = ", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))
     print(f"\n{plain_table(table.read_text(encoding='utf-8').split('![')[0])}\n\n{show_path(out)}: {files}",
           file=stream)
