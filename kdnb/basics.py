@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KdnbError', 'one_of', 'nearest', 'check_name', 'OutOfTime', 'time_is_up', 'atomic_path', 'save_json', 'load_json',
-           'writing', 'check_writable', 'progress', 'progress_line', 'Display', 'short_hash', 'file_digest', 'cores',
-           'cpu_name', 'revision', 'clock', 'show_path', 'plain_table']
+           'load_yaml', 'writing', 'check_writable', 'progress', 'progress_line', 'Display', 'short_hash',
+           'file_digest', 'cores', 'cpu_name', 'revision', 'clock', 'show_path', 'plain_table']
 
 # %% ../nbs/00_basics.ipynb #ibasics
 import contextlib, difflib, functools, hashlib, json, os, platform, re, shutil, subprocess, sys, tempfile, textwrap, time
@@ -94,6 +94,16 @@ def load_json(
     except FileNotFoundError: raise KdnbError(f"{path} does not exist. Run the step that makes it first.") from None
     except ValueError as e:
         raise KdnbError(f"{path} is not readable JSON ({e}). Delete it and make it again.") from None
+
+
+def load_yaml(
+    path, # a file of settings, by name
+) -> dict:
+    "Read YAML; a `KdnbError` says why it is not possible."
+    import yaml
+    try: return dict(yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {})
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as e:
+        raise KdnbError(" ".join(f"{path} is no valid YAML ({e}). Restore it with git checkout.".split())) from None
 
 # %% ../nbs/00_basics.ipynb #ifolder
 @contextlib.contextmanager

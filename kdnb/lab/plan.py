@@ -7,15 +7,14 @@ __all__ = ['PROFILES', 'STUDIES', 'Call', 'Plan', 'group_steps', 'known_studies'
            'visible_gpus', 'check_jobs', 'drive', 'publish', 'check_data', 'reproduce']
 
 # %% ../../nbs/lab/04_plan.ipynb #239ff726
-import importlib, json, math, os, shutil, signal, subprocess, sys, time
+import importlib, math, os, shutil, signal, subprocess, sys, time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from ..basics import (Display, KdnbError, OutOfTime, atomic_path, check_name, check_writable, clock, cores,
-                         plain_table, progress_line, save_json, short_hash, show_path, writing)
+                         file_digest, load_json, load_yaml, plain_table, progress_line, save_json, short_hash, show_path, writing)
 from .execute import Driver, Stopped, other_drivers
 from .parameters import check_parameters, data_name, experiments, home, notebooks, parameters
 from .runs import each_run, find_run, mentioned, pictures_of, runs_root
@@ -26,7 +25,7 @@ class Call:
     "One execution of a notebook, and the runs that it makes."
     notebook: str
     params: dict
-    ids: list # of its runs; None where only its end tells them (a point of a sweep)
+    ids: list # of its runs; None: only its end tells (a point of a sweep)
     needs: list # keys of the calls that it waits for
     label: str # a few words
     cost: float # seconds
@@ -46,7 +45,7 @@ class Plan:
         profile: str, # one of `PROFILES`
         data: str, # a data set
         seeds: int, # of the students
-        out: str, # tables and figures go to <out>/<study>
+        out: str, # for <study>/ with tables and figures
         runs: str, # folder of the runs
     ):
         self.profile, self.data, self.seeds = profile, data, list(range(seeds))
@@ -56,11 +55,11 @@ class Plan:
     def call(self,
         name: str, # a notebook
         /,
-        label: str = "", # a few words for the progress display
-        cost: float = 10., # about how many seconds it takes on one core
+        label: str = "", # a few words for the display
+        cost: float = 10., # seconds on one core, about
         **params, # its parameters; runs, data and root are filled in
-    ) -> list: # ids of the runs, in order
-        "Plan a call. A run that was planned before is not planned twice."
+    ) -> list: # ids of the runs
+        "Plan a call; no run is planned twice."
         known, places = parameters(name), dict(runs=str(self.runs), data=self.data, root=str(home()/"data"))
         full = check_parameters(name, {**{k: v for k, v in places.items() if k in known}, **params})
         each, made = [p for p in known.values() if p.each], each_run(name, full)
@@ -78,13 +77,12 @@ class Plan:
         made: dict, # role -> run ids, however nested
         cost: float = 20., # as for `call`
         **params, # further parameters
-    ) -> str: # its run id
+    ):
         "Plan the report: a run too, whose files are the tables and figures."
-        self.reports[name] = self.call(name, f"tables and figures of {name}", cost, made=made, **params)[0]
-        return self.reports[name]
+        self.reports[name], = self.call(name, f"tables and figures of {name}", cost, made=made, **params)
 
     def missing(self) -> list: # of steps
-        "Those whose runs are absent, damaged or stale, with the missing ones that each goes back to, however far."
+        "Those whose runs have to be made, with the missing ones that each goes back to, however far."
         missing, back = {}, {}
         for id, step in self.steps.items():
             back[id] = [i for need in step.needs for i in ([need] if need in missing else back[need])]
@@ -92,7 +90,10 @@ class Plan:
         return list(missing.values())
 
 # %% ../../nbs/lab/04_plan.ipynb #bff62a49
-_START = 8. # seconds that a call takes to begin: what costs less than this is not spread over several
+_START = 8. # seconds that a call takes to begin: what costs less is not spread over several
+
+
+def _cost(steps: list) -> float: return sum(s.cost for s in steps)
 
 
 def _merge(steps: list) -> Call:
@@ -102,8 +103,8 @@ def _merge(steps: list) -> Call:
         params = params | dict(variants=[{k: v for k, v in s.params.items() if v != params[k]} for s in steps])
     labels, ids = list(dict.fromkeys(s.label for s in steps)), [s.key for s in steps]
     label = ", ".join(labels) if len(labels) < 3 else f"{labels[0]} and {len(labels) - 1} more"
-    needs, cost = [i for s in steps for i in s.needs], sum(s.cost for s in steps)
-    return Call(name, params, ids, needs, label, cost, f"{name}-{short_hash(ids)[:10]}")
+    needs = [i for s in steps for i in s.needs]
+    return Call(name, params, ids, needs, label, _cost(steps), f"{name}-{short_hash(ids)[:10]}")
 
 
 def group_steps(
@@ -117,8 +118,8 @@ def group_steps(
         alone = "" if "variants" in parameters(step.notebook) else step.key
         groups.setdefault((depth[step.key], step.notebook, alone), []).append(step)
     for _, own in sorted(groups.items(), key=lambda item: item[0][0]):
-        parts = [[] for _ in range(max(1, min(jobs, len(own), int(sum(s.cost for s in own) / _START))))]
-        for step in sorted(own, key=lambda s: -s.cost): min(parts, key=lambda p: sum(s.cost for s in p)).append(step)
+        parts = [[] for _ in range(max(1, min(jobs, len(own), int(_cost(own) / _START))))]
+        for step in sorted(own, key=lambda s: -s.cost): min(parts, key=_cost).append(step)
         calls += [_merge([s for s in own if s in part]) for part in parts]
     maker = {i: call for call in calls for i in call.ids}
     for call in calls: call.needs = list(dict.fromkeys(maker[i].key for i in call.needs if i in maker))
@@ -140,22 +141,19 @@ def known_studies() -> list:
 def load_profile(
     name: str = "default", # one of `PROFILES`
 ) -> dict: # about, data, seeds, and settings for each study
-    "Read a profile, or say in one line what is wrong with it."
+    "Read a profile."
     path = experiments()/"profiles"/f"{name}.yaml"
     check_name(name, [p for p in PROFILES if path.with_stem(p).exists()], "profile")
-    try: profile = dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as e:
-        raise KdnbError(" ".join(f"{path} is no valid YAML ({e}). Restore it with git checkout.".split())) from None
-    usual = dict(about="", data="fashion_mnist_mini", seeds=1)
+    usual, profile = dict(about="", data="fashion_mnist_mini", seeds=1), load_yaml(path)
     for key in profile: check_name(key, [*usual, *known_studies()], f"{path}: entry")
     return usual | profile
 
 
 def settings_for(
-    settings: dict, # of a study; `by_data` holds what differs for some data sets
+    settings: dict, # of a study; `by_data`: what differs for some data sets
     data: str, # a data set
-) -> dict: # without `by_data`
-    "A study's settings for one data set: an entry of `by_data` adds to what holds for all, or (null) takes it away."
+) -> dict:
+    "A study's settings for one data set: `by_data` adds to what holds for all, or (null) takes it away."
     merged = {k: v for k, v in settings.items() if k != "by_data"}
     for k, v in settings.get("by_data", {}).get(data_name(data), {}).items():
         merged[k] = {**(merged.get(k) or {}), **v} if isinstance(v, dict) else v
@@ -167,7 +165,7 @@ def data_place(
 ) -> str: # a folder becomes absolute: notebooks run elsewhere
     "What a data set is called in a plan."
     folder = Path(data).expanduser()
-    if os.sep not in data and not data.startswith("."):
+    if os.sep not in data:
         if not folder.is_dir(): return data
         from kdnb.data import NAMES
         if data in NAMES: return data
@@ -175,7 +173,7 @@ def data_place(
 
 
 def _plan_studies(studies=(), profile="default", data=None, seeds=None, out=None, runs=None) -> Plan:
-    "The plan of some studies, every parameter checked; the arguments are those of `reproduce`."
+    "Every parameter is checked; the arguments are those of `reproduce`."
     settings, known = load_profile(profile), known_studies()
     for name in studies: check_name(name, ["all", *known], "study")
     names = known if "all" in studies else list(dict.fromkeys(studies)) or known[:1]
@@ -194,45 +192,41 @@ class _Board:
     def __init__(self, calls: list, jobs: int, logs: Path, stream=None):
         self.calls, self.jobs, self.logs, self.display = {c.key: c for c in calls}, jobs, logs, Display(stream)
         self.begun, self.started, self.took, self.failed, self.news = time.monotonic(), {}, {}, {}, []
+        self.open = dict(self.calls)
 
     def end(self, key: str, error: str):
-        seconds = time.monotonic() - self.started.pop(key)
+        call, seconds = self.open.pop(key), time.monotonic() - self.started.pop(key)
         if error: self.failed[key], end = error, f"FAILED, {error}"
         else: self.took[key], end = seconds, f"done in {clock(seconds)}"
-        self.news.append(f"[{self.ended}] {self.calls[key].label}: {end}")
+        self.news.append(f"[{self.ended}] {call.label}: {end}")
 
     @property
-    def open(self) -> list: return [k for k in self.calls if k not in self.took and k not in self.failed]
+    def ended(self) -> str: return f"{len(self.calls) - len(self.open)} of {len(self.calls)}"
 
-    @property
-    def ended(self) -> str: return f"{len(self.took) + len(self.failed)} of {len(self.calls)}"
-
-    def look(self) -> list: # a line for each call at work
-        "Read the progress files."
+    def look(self) -> list: # of the progress files, a line for each call at work
         lines = []
-        for key in self.open:
-            try: p = json.loads((self.logs/f"{key}.progress").read_text())
-            except OSError: continue # it has not begun
+        for key, call in list(self.open.items()):
+            try: p = load_json(self.logs/f"{key}.progress")
+            except (KdnbError, OSError): continue # it has not begun
             self.started.setdefault(key, time.monotonic())
             if "ended" in p: self.end(key, p["ended"])
-            else: lines.append(f"{self.calls[key].label}: {progress_line(p)}")
+            else: lines.append(f"{call.label}: {progress_line(p)}")
         return lines
 
     def left(self) -> float: # seconds
         now, cost = time.monotonic(), sum(self.calls[k].cost for k in self.took)
         rate = sum(self.took.values()) / cost if cost else 1.  # seconds for a unit of cost
-        todo = [(self.calls[k].cost * rate, now - self.started.get(k, now)) for k in self.open]
+        todo = [(call.cost * rate, now - self.started.get(key, now)) for key, call in self.open.items()]
         return sum(max(cost - spent, .1 * cost) for cost, spent in todo) / min(self.jobs, max(1, len(todo)))
 
-    def show(self, pause: float = 30.):
-        "Show how things stand."
+    def show(self):
         body = self.look(); news, self.news = self.news, []
         left, so_far = 5 * math.ceil(max(1., self.left()) / 5), time.monotonic() - self.begun
         head = f"{self.ended} steps done · {clock(so_far)} so far · about {clock(left)} left"
-        self.display.show(news, head, body, pause)
+        self.display.show(news, head, body)
 
 # %% ../../nbs/lab/04_plan.ipynb #79308041
-def _write_plan(calls: list, logs: Path) -> str: # leave the calls where the Snakefile and the jobs find them
+def _write_plan(calls: list, logs: Path) -> str: # for the Snakefile, and for each job
     for call in calls:
         save_json(logs/f"{call.key}.json", asdict(call))
         for end in ("progress", "runs"): (logs/f"{call.key}.{end}").unlink(missing_ok=True)
@@ -243,11 +237,11 @@ def _write_plan(calls: list, logs: Path) -> str: # leave the calls where the Sna
 
 def visible_gpus() -> list: # of their names for CUDA_VISIBLE_DEVICES
     "The GPUs for jobs: those that `KDNB_GPUS` names, or that torch finds."
-    if "KDNB_GPUS" in os.environ: return [d for d in os.environ["KDNB_GPUS"].split(",") if d]
-    if not shutil.which("nvidia-smi") and not shutil.which("rocm-smi"): return []
+    if "KDNB_GPUS" in os.environ: return list(filter(None, os.environ["KDNB_GPUS"].split(",")))
+    if not any(map(shutil.which, ("nvidia-smi", "rocm-smi"))): return []
     import torch
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (named.split(",") if named else [str(i) for i in range(999)])[:torch.cuda.device_count()]
+    n = torch.cuda.device_count()
+    return os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(n)))).split(",")[:n]
 
 
 def check_jobs(jobs: int) -> int: # None: the number of GPUs, or else of cores
@@ -256,7 +250,7 @@ def check_jobs(jobs: int) -> int: # None: the number of GPUs, or else of cores
 
 
 def _start_engine(calls: list, runs: Path, jobs: int, data: str, keep_going: bool, slurm: dict) -> subprocess.Popen:
-    "Start Snakemake on some calls; it logs to the file logs/snakemake.out beside the runs."
+    "Start Snakemake; its own log is logs/snakemake.out."
     if not other_drivers(runs): shutil.rmtree(runs/".snakemake"/"locks", ignore_errors=True)  # of a killed command
     gpus, logs = visible_gpus(), runs/"logs"
     words = ["--config", f"plan=logs/{_write_plan(calls, logs)}", "--snakefile", home()/"nbs/experiments/Snakefile",
@@ -284,12 +278,12 @@ def drive(
     jobs: int, # how many calls at a time
     data: str = "", # the data set that the command was given
     stream=None, # for the progress; None: standard output
-    deadline: float = math.inf, # when to save and stop, in seconds since 1970
-    keep_going: bool = False, # does an error end its own call alone? Then the caller looks at the board
+    deadline: float = math.inf, # in seconds since 1970
+    keep_going: bool = False, # an error ends its own call alone, and stands on the board
     slurm: dict = None, # what each job asks SLURM for; None: jobs run here
 ) -> _Board:
-    "Carry calls out, showing how far they are. The first error stops them, in one line; what is finished stays."
-    board = _Board(calls, jobs, runs/"logs", stream)
+    "Carry calls out, showing how far they are. The first error stops them; what is finished stays."
+    logs = runs/"logs"; board = _Board(calls, jobs, logs, stream)
     with Driver(runs, deadline) as driver:
         def late(): return time.time() >= driver.deadline
         engine = _start_engine(calls, runs, jobs, data, keep_going, slurm)
@@ -301,15 +295,14 @@ def drive(
         finally:
             if engine.poll() is None and slurm: # it takes its jobs back
                 engine.send_signal(signal.SIGINT)
-                try: engine.wait(20)
-                except subprocess.TimeoutExpired: pass
+                with suppress(subprocess.TimeoutExpired): engine.wait(20)
             engine.kill(); engine.wait()  # jobs and kernels follow
             early = [] if late() else [*board.started]
             board.look()
             for key in (k for k in early if k in board.started):
-                board.end(key, f"its process ended early, perhaps for want of memory. See {runs/'logs'/key}.out")
+                board.end(key, f"its process ended early, perhaps for want of memory. See {logs/key}.out")
             board.show()
-            for key in board.calls: (runs/"logs"/f"{key}.progress").unlink(missing_ok=True)
+            for key in board.calls: (logs/f"{key}.progress").unlink(missing_ok=True)
     n, done = len(calls), len(board.took)
     if driver.number: raise Stopped(driver.number)
     if board.failed and not keep_going:
@@ -320,7 +313,7 @@ def drive(
     if done < n and not board.failed:
         if others := other_drivers(runs):
             raise KdnbError(f"another kdnb command is at work in {runs} ({', '.join(others)}). Wait, or stop it first.")
-        raise KdnbError(f"the steps could not be carried out. Snakemake's own log: {runs/'logs'/'snakemake.out'}")
+        raise KdnbError(f"the steps could not be carried out. Snakemake's own log: {logs/'snakemake.out'}")
     return board
 
 # %% ../../nbs/lab/04_plan.ipynb #a5363d66
@@ -329,10 +322,10 @@ def publish(
     out: Path, # <out>/<study>
 ) -> bool: # was anything to do?
     "Make the out folder hold this report."
-    names = sorted(run.metrics["files"])
-    earlier = {n for m in run.folder.parent.glob("*/metrics.json") for n in json.loads(m.read_text()).get("files", {})}
-    old = [out/n for n in earlier - set(names) if (out/n).is_file()]
-    todo = [n for n in names if not (out/n).is_file() or (run.folder/n).read_bytes() != (out/n).read_bytes()]
+    files = run.metrics["files"]
+    earlier = {n for m in run.folder.parent.glob("*/metrics.json") for n in load_json(m).get("files", {})}
+    old = [out/n for n in earlier - files.keys() if (out/n).is_file()]
+    todo = [n for n, digest in files.items() if not (out/n).is_file() or file_digest(out/n) != digest]
     with writing(out, "the out folder"):
         for path in old: path.unlink()
         for name in todo:
@@ -343,14 +336,14 @@ def publish(
 # %% ../../nbs/lab/04_plan.ipynb #540e7bdb
 def check_data(params: list):
     "Refuse calls with these parameters if their data is not there."
-    asked = [(p["data"], p.get("root", "data"), p.get("download", False), *pictures_of(p).items())
+    asked = [(p["data"], p.get("root", "data"), p.get("download", False), tuple(pictures_of(p).items()))
              for p in params if p.get("data", "fashion_mnist_mini") != "fashion_mnist_mini"]
-    for *place, size, resize, stream in dict.fromkeys(asked):
+    for *place, pictures in dict.fromkeys(asked):
         from kdnb.data import load_data
-        load_data(*place, **dict([size, resize, stream]))
+        load_data(*place, **dict(pictures))
 
 
-def _summary(folder: Path, full: Path) -> str: # of a report, and of the committed one
+def _summary(folder: Path, full: Path) -> str: # full: of the committed report
     "The tables of a report as text, beside the committed ones, and where the files are."
     lines, other = [], full.resolve() != folder.resolve()
     for path in sorted(folder.glob("table*.md")):
@@ -374,9 +367,9 @@ def reproduce(
     seeds: int = None, # of the students; None: the profile's
     runs: str = None, # folder of the runs; None: runs/<profile>/<data> of the clone
     stream=None, # for the progress; None: standard output
-    time_budget: float = math.inf, # minutes after which everything saves its state and ends with `OutOfTime`
+    time_budget: float = math.inf, # minutes, then everything saves its state and ends with `OutOfTime`
 ) -> Plan:
-    "Make the tables and figures of studies, doing only what is missing."
+    "Make the tables and figures of studies: only what is missing is made."
     say = partial(print, file=stream or sys.stdout, flush=True)
     begun, deadline = time.monotonic(), time.time() + 60 * time_budget
     if not time_budget > 0: raise KdnbError(f"--time-budget {time_budget:g} is not possible. Give more than 0.")

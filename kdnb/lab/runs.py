@@ -9,7 +9,6 @@ __all__ = ['ID', 'run_id', 'runs_root', 'read_record', 'damage', 'mentioned', 'R
 # %% ../../nbs/lab/02_runs.ipynb #21d39d76
 import contextlib, csv, functools, importlib.metadata, io, modulefinder, os, platform, re, resource, shutil
 import sys, tempfile, time
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,42 +29,35 @@ def _inside(folder: Path) -> dict: # name -> path of each file, however deep
 
 
 @functools.cache
-def _data_mark(data: str) -> str: # of a folder its name, and a digest of its files' names and lengths
+def _data_mark(data: str) -> str: # of a folder its name, and its files' names and lengths
     if os.sep not in data or not Path(data).is_dir(): return data
     lengths = sorted((name, p.stat().st_size) for name, p in _inside(Path(data)).items())
     return f"{Path(data).name} {short_hash(lengths)}"
 
 
-def _each(name: str): return next((p for p in parameters(name).values() if p.each), None)
-
-
-def _singles(name: str, params: dict) -> list: # all parameters of each run: one element stands for the {each} list
-    each, params = _each(name), {k: v for k, v in params.items() if k != "variants"}
+def _singles(name: str, params: dict, one: bool = False) -> list: # the parameters of each run, one element for {each}
+    each, params = next((p for p in parameters(name).values() if p.each), None), dict(params)
     if each and each.single in params: params[each.name] = [params.pop(each.single)]
     full = check_parameters(name, params); full.pop("variants", None)
     if not each: return [full]
     elements = full.pop(each.name)
+    if one and len(elements) != 1: raise KdnbError(f"a run of {name} has one {each.single}, not {len(elements)}.")
     return [{**full, each.single: element} for element in elements]
-
-
-def _single(name: str, params: dict) -> dict:
-    found = _singles(name, params)
-    if len(found) != 1: raise KdnbError(f"a run of {name} has one {_each(name).single}, not {len(found)}.")
-    return found[0]
 
 
 def run_id(
     name: str, # a notebook
-    params: dict, # its parameters; one element of the {each} list, or that element under its singular name
+    params: dict, # its parameters; of the {each} list one element, also under its singular name
 ) -> str: # "<notebook>/<12 hexadecimal digits>"
     "The name of a run: equal names were asked for the same."
     places = {p.name for p in parameters(name).values() if p.place}
-    asked = {k: _data_mark(v) if k == "data" else v for k, v in _single(name, params).items() if k not in places}
+    own, = _singles(name, params, one=True)
+    asked = {k: _data_mark(v) if k == "data" else v for k, v in own.items() if k not in places}
     return f"{name}/{short_hash([name, asked])}"
 
 # %% ../../nbs/lab/02_runs.ipynb #78b3ed92
 def runs_root(runs: str = "", data: str = "", profile: str = "smoke") -> Path:
-    "The folder that holds runs; without a name `<profile>/<data>` of the clone's runs, or of the folder `KDNB_RUNS`."
+    "The folder of runs; without a name `<profile>/<data>` in the clone's runs, or in the folder `KDNB_RUNS`."
     if runs: return Path(runs).expanduser().resolve()
     return Path(os.environ.get("KDNB_RUNS") or home()/"runs").resolve()/profile/data_name(data or "fashion_mnist_mini")
 
@@ -73,8 +65,8 @@ def runs_root(runs: str = "", data: str = "", profile: str = "smoke") -> Path:
 def _provenance() -> dict: # versions, revision, hardware
     import torch
     versions = {package: importlib.metadata.version(package) for package in ("torch", "torchvision", "numpy")}
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     versions |= dict(python=platform.python_version(), kdnb=kdnb.__version__)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     hardware = dict(cpu=cpu_name(), cores=cores(), gpu=gpu)
     return dict(versions=versions, revision=revision(Path(kdnb.__file__).parents[1]), hardware=hardware)
 
@@ -87,7 +79,7 @@ def _files(folder: Path) -> dict: # name -> size and sha256
 
 
 def read_record(folder: Path) -> dict: # what metrics.json holds
-    "The record of a finished run, or one line that says what is wrong with it."
+    "The record of a finished run."
     path = Path(folder)/"metrics.json"; record = load_json(path)
     parts = dict(id=str, experiment=str, params=dict, files=dict, fingerprint=str, code=dict, used=dict)
     if isinstance(record, dict) and all(isinstance(record.get(k), kind) for k, kind in parts.items()): return record
@@ -95,7 +87,7 @@ def read_record(folder: Path) -> dict: # what metrics.json holds
 
 
 def damage(folder: Path) -> str: # "" when the run is whole
-    "What is wrong with a finished run's files, in one line."
+    "What is wrong with a finished run's files."
     try: files = read_record(folder)["files"]
     except (KdnbError, OSError) as e: return str(e)
     for name, digest in files.items():
@@ -115,7 +107,7 @@ def _fingerprint(folder: Path, metrics: dict) -> str: # of the result; seconds d
 
 # %% ../../nbs/lab/02_runs.ipynb #699d7001
 @functools.lru_cache(99)
-def _own_code(path: Path, stamp: int) -> dict: # name -> source: of a notebook, and of the files beside it that it imports
+def _own_code(path: Path, stamp: int) -> dict: # name -> source: of a notebook, and of files beside it that it imports
     cells = [source for source, tags in code_cells(path) if "parameters" not in tags]
     last = max((i for i, source in enumerate(cells) if ".make(" in source), default=len(cells) - 1)
     source, finder = "\n".join(cells[:last + 1]), modulefinder.ModuleFinder([str(path.parent)])
@@ -127,8 +119,8 @@ def _own_code(path: Path, stamp: int) -> dict: # name -> source: of a notebook, 
 
 def _texts(value) -> list: # in parameters, however deep
     if isinstance(value, str): return [value]
-    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    return [text for v in parts for text in _texts(v)]
+    if isinstance(value, dict): value = [*value, *value.values()]
+    return [text for v in value for text in _texts(v)] if isinstance(value, (list, tuple)) else []
 
 
 def _digests(name: str, params: dict, functions: list, follow: bool) -> dict: # function, notebook, file -> digest
@@ -143,7 +135,7 @@ def mentioned(value) -> list: # of ids, each once
     return list(dict.fromkeys(filter(ID.fullmatch, _texts(value))))
 
 # %% ../../nbs/lab/02_runs.ipynb #ef188568
-def _folder(root: Path, id: str): # of a run, in the smoke profile perhaps beside another data set's runs; or None
+def _folder(root: Path, id: str): # of a run, in the smoke profile perhaps with another data set's runs; or None
     places = [root, *(sorted(root.parent.glob("*/")) if root.parent.name == "smoke" else [])]
     return next((place/id for place in places if (place/id/"metrics.json").exists()), None)
 
@@ -165,18 +157,9 @@ def _mark(root: Path, id: str) -> str: # the fingerprint of a run now; "" where 
     except KdnbError: return "damaged"
 
 # %% ../../nbs/lab/02_runs.ipynb #e14f90dd
-@dataclass
-class _Work:
-    "What a notebook fills while it makes a run."
-    folder: Path # put files here
-    metrics: dict = field(default_factory=dict) # numbers for metrics.json
-    resumed: bool = False # an earlier attempt ended early, and left what to go on from
-
-
-_GOES_ON = {"state.safetensors", "model.safetensors", "rows.csv", "labels.safetensors"} # interrupted work needs one
-
-
-def _can_go_on(folder: Path) -> bool: return any(p.name in _GOES_ON for p in folder.rglob("*"))
+def _can_go_on(folder: Path) -> bool: # from what interrupted work left
+    names = {"state.safetensors", "model.safetensors", "rows.csv", "labels.safetensors"}
+    return any(p.name in names for p in folder.rglob("*"))
 
 
 def _begin(run) -> dict: # what an earlier attempt left: seconds, code, follow; {} for a new one
@@ -200,7 +183,7 @@ def _went_through(run, left: dict) -> dict: # code, used, follow: for the record
     return dict(code=code, used={id: mark for id in used if (mark := _mark(run.root, id))}, follow=follow)
 
 
-def _finish(run, work: _Work, left: dict, seconds: float): # write the record, then give the folder its name
+def _finish(run, work, left: dict, seconds: float): # write the record, then give the folder its name
     if not run.why: return shutil.rmtree(work.folder) # another process was faster
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 2**20)
     made = dict(experiment=run.name, id=run.id, params=run.params, seed=run.params.get("seed"), resumed=work.resumed,
@@ -217,7 +200,7 @@ def _finish(run, work: _Work, left: dict, seconds: float): # write the record, t
     shutil.rmtree(old, ignore_errors=True)
 
 # %% ../../nbs/lab/02_runs.ipynb #71f30a3b
-_made = []  # (name, ids) of the notebook that is executed inside this process, see `ensure`
+_made = []  # (name, ids) of notebooks executed inside this process, see `ensure`
 
 
 class Run:
@@ -227,10 +210,10 @@ class Run:
         params: dict, # as for `run_id`
         runs: str = "", # folder of the runs
     ):
-        self.params = _single(name, params)
+        self.params, = _singles(name, params, one=True)
         self._place(runs_root(runs, self.params.get("data", "")), run_id(name, self.params))
         if _made and _made[-1][0] == name: _made[-1][1].append(self.id)
-        elif os.environ.get("KDNB_NOTEBOOK") == name: # for the process that executes the notebook
+        elif os.environ.get("KDNB_NOTEBOOK") == name: # for the process that executes it
             with open(os.environ["KDNB_MADE"], "a") as f: f.write(f"{self.folder}\n")
 
     def _place(self, root: Path, id: str):
@@ -239,16 +222,14 @@ class Run:
 
     @property
     def p(self) -> SimpleNamespace: return SimpleNamespace(**self.params)
-
     @property
     def metrics(self) -> dict: return read_record(self.folder)
-
     @property
     def there(self) -> bool: return (self.folder/"metrics.json").exists()
 
     @property
     def why(self) -> str:
-        "Why the run has to be made, in a line; empty when it is there, whole and not stale."
+        "Why the run has to be made; empty when it is there, whole and not stale."
         if not self.there: return "it is absent"
         return damage(self.folder) or _changed(self.root, self.metrics)
 
@@ -276,13 +257,13 @@ class Run:
         return f"{message} The run is set aside in {show_path(aside)}, to be made again."
 
     @contextlib.contextmanager
-    def make(self): # yields a _Work
-        "The body fills `work.folder` and `work.metrics`; if it ends well the run is complete, else absent."
+    def make(self): # yields folder; metrics; resumed: did an earlier attempt leave files to go on from?
+        "The body fills `work.folder` and `work.metrics`; only if it ends well the run is complete."
         if time_is_up(): raise OutOfTime()
         with self._locked():
             if self.there and damage(self.folder): print(self.set_aside(), file=sys.stderr)
-            left = _begin(self); work = _Work(self.part, resumed=bool(left))
-            start = time.monotonic() - left.get("seconds", 0.)
+            left = _begin(self); start = time.monotonic() - left.get("seconds", 0.)
+            work = SimpleNamespace(folder=self.part, metrics={}, resumed=bool(left))
             try:
                 yield work
                 _finish(self, work, left, time.monotonic() - start)
@@ -304,7 +285,7 @@ def each_run(
     name: str, # the notebook
     params: dict, # of `given`
 ) -> list: # of Run
-    "The runs that a notebook was asked for, each once. In a loop over them each run has its turn (see `00_traces`)."
+    "The runs that a notebook was asked for, each once. In a loop each has its turn (see `00_traces`)."
     asked = [own for v in params.get("variants") or [{}] for own in _singles(name, params | v)]
     runs = (Run(name, own, params.get("runs", "")) for own in asked)
     return _InTurn({run.id: run for run in runs}.values())
@@ -314,15 +295,15 @@ def find_run(
     runs: str, # folder of the runs; empty: the smoke profile's
     id: str, # "<notebook>/<hash>"
 ) -> Run:
-    "A finished run, every file checked, or one line that says how to get it."
+    "A finished run, every file checked."
     if not ID.fullmatch(id): raise KdnbError(f"{id!r} is no run id. Give <notebook>/<12 hexadecimal digits>.")
     run, root = Run.__new__(Run), runs_root(runs)
     folder = not runs and _folder(root, id) or root/id # perhaps made on another data set
     run._place(folder.parents[1], id)
     if not run.there:
         check_name(run.name, notebooks() | own_notebooks(), "notebook")
-        raise KdnbError(f"run {id} is not in {root if runs else root.parent}. Name its folder of runs, or make it: "
-                        f"kdnb reproduce, or kdnb run {run.name}.")
+        make = f"kdnb reproduce, or kdnb run {run.name}"
+        raise KdnbError(f"run {id} is not in {root if runs else root.parent}. Name its folder, or make it: {make}.")
     if damage(run.folder): raise KdnbError(f"{run.set_aside()} Start the same command again.")
     traces.reads(id)
     run.params = run.metrics["params"]
@@ -333,7 +314,7 @@ def run_cells(
     name: str, # a notebook
     params: dict, # checked parameters
 ) -> dict: # its namespace afterwards
-    "Execute a notebook's code cells inside this process, without its pictures and prints."
+    "Execute a notebook inside this process, without its pictures and prints."
     import matplotlib.pyplot as plt
     namespace, before = {"__name__": "__main__"}, set(plt.get_fignums())
     with contextlib.redirect_stdout(io.StringIO()), traces.apart():
@@ -350,23 +331,23 @@ def ensure(
     runs: str = "", # folder of the runs
     **params, # for the tiny run
 ) -> str: # a run id
-    "The id itself; for an empty string that of a run made here with the notebook's own tiny defaults."
+    "The id itself; for an empty string that of a run made here with the notebook's tiny defaults."
     if id: return id
     _made.append((name, []))
-    try: run_cells(name, check_parameters(name, {"runs": str(runs), **params}))
+    try: run_cells(name, check_parameters(name, dict(params, runs=str(runs))))
     finally: _, made = _made.pop()
     if not made: raise KdnbError(f"notebook {name} made no run.")
     return made[0]
 
 # %% ../../nbs/lab/02_runs.ipynb #b905cca6
 def pictures_of(params: dict) -> dict: # size, resize and stream, for `load_data`
-    "How a folder's pictures are read for a run or a call; without such parameters they are read as they are."
+    "How a folder's pictures are read: without such parameters as they are."
     size, resize = (params.get(k) or None for k in ("size", "resize"))
     return dict(size=size, resize=resize, stream=params.get("stream", False))
 
 
 def data_here(data: str) -> str:
-    "A run's data set, or the folder of that name that `KDNB_DATA` holds: on another machine it may lie elsewhere."
+    "A run's data set; on another machine perhaps the folder of that name that `KDNB_DATA` holds."
     given = os.environ.get("KDNB_DATA", "")
     moved = os.sep in data and not Path(data).is_dir() and os.sep in given and data_name(given) == data_name(data)
     return given if moved else data
@@ -375,7 +356,7 @@ def data_here(data: str) -> str:
 def teacher_of(
     run, # a run of train, teacher-outputs, ...
 ) -> "Run": # the first network in the chain, not the nearest teacher
-    "The teacher's run that a run goes back to; of a teacher, and of a network without one, it is its own."
+    "The teacher's run that a run goes back to; a teacher, or a network without one, is its own."
     p = run.metrics["params"]
     up = p.get("outputs") or p.get("teacher") or ""
     return teacher_of(find_run(str(run.root), up)) if ID.fullmatch(up) else run
@@ -383,7 +364,7 @@ def teacher_of(
 
 def data_of(
     run, # as for `teacher_of`
-    root: str = "data", # folder of the downloaded data sets
+    root: str = "data", # folder of the data sets
 ): # `Splits`
     "The data set that a run was made with: the same images in the same parts."
     from kdnb.data import load_data
@@ -403,12 +384,12 @@ def model_of(
 
 
 def network_and_data(
-    model: str, # a run's id, or a network that the user brings, as `open_model` names it
+    model: str, # a run's id, or a network as `open_model` names it
     runs: str = "", # folder of the runs
-    root: str = "data", # folder of the downloaded data sets
+    root: str = "data", # folder of the data sets
     device="cpu",
-    data: str = "", # the data set of a network that is no run
-    download: bool = False, # may data and weights be fetched?
+    data: str = "", # for a network that is no run
+    download: bool = False, # data and weights?
 ) -> tuple: # (the network, in evaluation mode; `Splits`)
     "A model to look at, and images it should know."
     from kdnb.checkpoints import logits_of, open_model
