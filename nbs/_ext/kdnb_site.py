@@ -1,10 +1,11 @@
 """What kdnb adds to Sphinx: notebooks tidied for a reader, an entry for each public name where it is defined,
 a study's committed tables and figures on its page, and names in code type as links."""
-import ast, html, json, re
+import ast, html, io, json, re
 from collections import Counter
 from pathlib import Path
 
-import yaml
+import itables, yaml
+import pandas as pd
 from docutils import nodes
 from docutils.utils import new_document
 from myst_parser.mocking import MockRSTParser
@@ -14,7 +15,6 @@ from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPTIONS = yaml.safe_load((ROOT/"figures"/"captions.yml").read_text(encoding="utf-8"))  # study -> figure -> caption
-LONG = 15  # a table with more rows can be sorted and filtered
 embedded_first = lambda p: ("fashion_mnist_mini" not in p.parts, p)
 flat = lambda markdown: re.sub(r"^#+ +(.+)$", r"**\1**", markdown, flags=re.M)  # headings of a table or output are not the page's
 
@@ -26,11 +26,11 @@ def entries(code):
     made, lines = {}, code.splitlines()
     for node in ast.parse(code).body:
         if isinstance(node, ast.FunctionDef): made[node.name] = f".. autofunction:: {node.name}"
-        elif isinstance(node, ast.ClassDef): made[node.name] = f".. autoclass:: {node.name}\n   :members:"
-        elif isinstance(node, ast.Assign):
-            value, comment = " ".join(ast.unparse(node.value).split())[:88], lines[node.end_lineno - 1].partition("  # ")[2]
-            for n in (n for t in node.targets for n in getattr(t, "elts", [t]) if isinstance(n, ast.Name)):
-                made[n.id] = f".. py:data:: {n.id}\n   :value: {value}\n\n   {prose(comment)}"
+        if isinstance(node, ast.ClassDef): made[node.name] = f".. autoclass:: {node.name}\n   :members:"
+        if not isinstance(node, ast.Assign): continue
+        value, comment = " ".join(ast.unparse(node.value).split())[:88], lines[node.end_lineno - 1].partition("  # ")[2]
+        for n in (n for t in node.targets for n in getattr(t, "elts", [t]) if isinstance(n, ast.Name)):
+            made[n.id] = f".. py:data:: {n.id}\n   :value: {value}\n\n   {prose(comment)}"
     return "\n\n".join(text for name, text in made.items() if name[0] != "_")
 
 
@@ -68,64 +68,61 @@ class LinkNames(SphinxTransform):
 
     def apply(self, **kwargs):
         from kdnb._modidx import d
-        page, here = self.env.docname, self.env.ref_context.get("py:module", "")
-        short = {full: (m, full.removeprefix(f"{m}.")) for m, symbols in d["syms"].items() for full in symbols}
-        times = Counter(name for _, name in short.values())
-        known = {full.removeprefix("kdnb."): full for full in short}
-        known |= {name: full for full, (m, name) in short.items() if times[name] == 1 or m == here}
-        pages = {Path(p).name: p for p in self.env.found_docs if p != page and re.match(r"(.*/)?\d\d[_-]", p)}
+        page, here, links = self.env.docname, self.env.ref_context.get("py:module"), {}
+        names = [(full, full.removeprefix(f"{m}."), m) for m, symbols in d["syms"].items() for full in symbols]
+        times = Counter(name for _, name, _ in names)
+        for full, name, module in names:
+            about = dict(refdomain="py", reftype="obj", reftarget=full)
+            links[full.removeprefix("kdnb.")] = about
+            if times[name] == 1 or module == here: links[name] = about
+        books = [p for p in self.env.found_docs if p != page and re.match(r"(.*/)?\d\d[_-]", p)]
+        links |= {Path(p).name: dict(refdomain="std", reftype="doc", refexplicit=True, reftarget=f"/{p}") for p in books}
         for node in list(self.document.findall(nodes.literal)):
-            text = re.sub(r"\(.*\)$|\.ipynb$", "", node.astext())
-            if isinstance(node.parent, (nodes.reference, pending_xref, nodes.title)): continue
-            if text in known: about = dict(refdomain="py", reftype="obj", reftarget=known[text])
-            elif text in pages: about = dict(refdomain="std", reftype="doc", refexplicit=True, reftarget=f"/{pages[text]}")
-            else: continue
+            about = links.get(re.sub(r"\(.*\)$|\.ipynb$", "", node.astext()))
+            if not about or isinstance(node.parent, (nodes.reference, pending_xref, nodes.title)): continue
             link = pending_xref("", refdoc=page, refwarn=False, **about)
             node.replace_self(link); link += node
 
 
 # Pages
 
-def markdown(text): return dict(cell_type="markdown", metadata={}, source=text)
-
-
 def read_page(app, docname, source):
     "Sphinx has read a page: make it what a reader wants to see."
     if docname == "gallery": source[0] += gallery()
-    if not str(app.env.doc2path(docname)).endswith(".ipynb"): return
-    book, made, shown = json.loads(source[0]), [], {}
+    if app.env.doc2path(docname).suffix != ".ipynb": return
+    book, made = json.loads(source[0]), []  # cells: Markdown as text, code as a dict
     module = re.search(r'^ *"#\| default_exp (\S+)"$', source[0], re.M)
     results = sorted(ROOT.glob(f"figures/*/*/{docname.removeprefix('experiments/')}"), key=embedded_first)
+    left = {p.stem for r in results for p in r.iterdir()}  # what is not on the page yet
     for c in book["cells"]:
         text = "".join(c["source"])
-        if c["cell_type"] == "markdown": made.append(markdown(relinked(text)))
+        if c["cell_type"] == "markdown": made.append(relinked(text))
         elif not (results and "committed(" in text): made += read_code(text, c["outputs"], module, results)
-        if module and len(made) == 1: made.append(markdown(f"```{{py:module}} kdnb.{module[1]}\n```"))
-        named = re.findall(r"\"([\w-]+)\"", text) if results and "report." in text else []
-        made += study_parts(results, [n for n in named if n not in shown])
-        shown |= dict.fromkeys(named)
-    rest = sorted({p.stem for r in results for p in r.iterdir()} - shown.keys())
-    if rest: made += [markdown("## Further tables and figures"), *study_parts(results, rest)]
-    if any('class="board"' in c["source"] for c in made): made.append(markdown(board_script()))
-    if docname == "index": made.append(markdown(sidebar(app.env.found_docs)))
-    source[0] = json.dumps(book | dict(cells=[c | dict(id=f"c{i}") for i, c in enumerate(made)]))
+        if module and len(made) == 1: made.append(f"```{{py:module}} kdnb.{module[1]}\n```")
+        named = [n for n in re.findall(r"\"([\w-]+)\"", text) if n in left] if "report." in text else []
+        made += study_parts(results, named)
+        left -= set(named)
+    if left: made += ["## Further tables and figures", *study_parts(results, sorted(left))]
+    if any('class="board"' in c for c in made): made.append(board_script())
+    if docname == "index": made.append(sidebar(app.env.found_docs))
+    cells = [c if isinstance(c, dict) else dict(cell_type="markdown", metadata={}, source=c) for c in made]
+    source[0] = json.dumps(book | dict(cells=[c | dict(id=f"c{i}") for i, c in enumerate(cells)]))
 
 
 def read_code(text, outputs, module, fold):
     "The cells of the page for one code cell of the notebook."
-    asks = dict(re.findall(r"^#\|\s*([\w-]+):?\s*(.*)$", text, re.M))
+    asks = {*re.findall(r"^#\| *(\w+)", text, re.M)}
     code = re.sub(r"^#\|.*\n?", "", text, flags=re.M).strip()
-    if "hide" in asks or "default_exp" in asks or not code: return []
+    if asks & {"hide", "default_exp"} or not code: return []
     for o in outputs:
         if said := o.get("data", {}).get("text/markdown"): o["data"]["text/markdown"] = relinked(flat("".join(said)))
-    exported = any(key.startswith("export") for key in asks)
-    entry = entries(code) if exported else ""
+    entry = entries(code) if "export" in asks else ""
     test = module and not outputs and re.search(r"^\s*(assert |test_\w+\()", code, re.M)
-    prompt = "code" if entry or fold else "more code" if exported else "test" if test else ""
-    tags = ["remove-input"] if asks.get("echo") == "false" else ["hide-input"] if prompt else []
-    meta = dict(tags=tags, mystnb=dict(code_prompt_show=prompt, code_prompt_hide=prompt) if prompt else {})
-    shown = dict(cell_type="code", metadata=meta, source=code, outputs=outputs, execution_count=None)
-    return [markdown(f"````{{rst}}\n{entry}\n````")] * bool(entry) + [shown]
+    prompt = "code" if entry or fold else "more code" if "export" in asks else "test" if test else ""
+    tags = ["remove-input"] if "echo" in asks else ["hide-input"] if prompt else []
+    meta = dict(tags=tags, mystnb=dict(code_prompt_show=prompt, code_prompt_hide=prompt))
+    cell = dict(cell_type="code", metadata=meta, source=code, outputs=outputs, execution_count=None)
+    return [f"````{{rst}}\n{entry}\n````", cell] if entry else [cell]
 
 
 def relinked(text):
@@ -137,11 +134,11 @@ def relinked(text):
 # A study's committed tables and figures, a tab for each data set
 
 def study_parts(results, names):
-    "A cell for each of these tables and figures that is committed."
+    "Markdown for each of these tables and figures that is committed."
     for name in dict.fromkeys(names):
         tabs = {r.parent.name: text for r in results if (text := table(r/f"{name}.md") + figure(r/f"{name}.svg"))}
         items = "\n".join(f"````{{tab-item}} {data}\n:sync: {data}\n\n{text}\n````" for data, text in tabs.items())
-        yield from map(markdown, [f"`````{{tab-set}}\n{items}\n`````"] if len(tabs) > 1 else tabs.values())
+        yield from [f"`````{{tab-set}}\n{items}\n`````"] if len(tabs) > 1 else tabs.values()
 
 
 def caption(file): return CAPTIONS.get(file.parent.name, {}).get(file.stem, file.stem)
@@ -152,22 +149,18 @@ def figure(file):
 
 
 def table(file):
-    "A committed table or page of text, and a link to its rows."
+    "A committed table or page of text, and a link to its rows; a long table can be sorted."
     if not file.exists(): return ""
-    grid = lambda m: (board(m[0]) if m[0].count("\n") > LONG else m[0]) + "\n"
+    grid = lambda m: (board(m[0]) if m[0].count("\n") > 15 else m[0]) + "\n"
     csv = file.with_suffix(".csv")
     rows = f"\n\n{{download}}`{csv.name} <../../{csv.relative_to(ROOT)}>`\n" if csv.exists() else ""
     return re.sub(r"(?:^\|.*\n?)+", grid, flat(file.read_text(encoding="utf-8")), flags=re.M) + rows
 
 
 def board(text):
-    "A Markdown table by itables: it can be sorted and filtered."
-    import itables, pandas as pd
-    rows = [[html.escape(v.strip()) for v in line.strip().strip("|").split(" |")] for line in text.strip().splitlines()]
-    frame = pd.DataFrame(rows[2:], columns=rows[0])
-    for name in frame:  # numbers sort as numbers, the rest as text
-        number = pd.to_numeric(frame[name].str.replace(",", ""), errors="coerce")
-        if number.notna().all(): frame[name] = number
+    "A Markdown table by itables, numbers as numbers."
+    cells = dict(sep=r" *(?<!\\)\| *", engine="python", skiprows=[1], thousands=",", keep_default_na=False)
+    frame = pd.read_csv(io.StringIO(html.escape(text)), **cells).iloc[:, 1:-1].rename(columns={"Unnamed: 1": ""})
     looks = dict(showIndex=False, paging=False, scrollY="36rem", scrollX=True, scrollCollapse=True, classes="display compact")
     made = itables.to_html_datatable(frame, connected=False, maxBytes=0, allow_html=True, **looks)
     return f"\n```{{raw}} html\n<div class=\"board\">{made}</div>\n```\n"
@@ -175,30 +168,27 @@ def board(text):
 
 def board_script():
     "The script of itables, written into the page: nothing is fetched."
-    import itables
     return f"```{{raw}} html\n{itables.javascript.generate_init_offline_itables_html(itables.options.dt_bundle)}\n```"
 
 
 def gallery():
     "Every committed figure, a card each."
-    def card(p):
-        link = f":img-top: ../{p.relative_to(ROOT)}\n:link: experiments/{p.parent.name}\n:link-type: doc"
-        return f":::{{grid-item-card}}\n{link}\n\n{caption(p)} ({p.parts[-3]})\n:::"
     text = ""
     for study in CAPTIONS:
-        cards = map(card, sorted(ROOT.glob(f"figures/*/*/{study}/*.svg"), key=embedded_first))
-        text += f"\n\n## {study}\n\n::::{{grid}} 1 2 2 2\n:gutter: 3\n\n" + "\n".join(cards) + "\n::::"
+        text += f"\n\n## {study}\n\n::::{{grid}} 1 2 2 2\n:gutter: 3\n\n"
+        for p in sorted(ROOT.glob(f"figures/*/*/{study}/*.svg"), key=embedded_first):
+            link = f":img-top: ../{p.relative_to(ROOT)}\n:link: experiments/{study}\n:link-type: doc"
+            text += f":::{{grid-item-card}}\n{link}\n\n{caption(p)} ({p.parts[-3]})\n:::\n"
+        text += "::::"
     return text
 
 
 def sidebar(docs):
-    "The tables of contents: every page is in one of them."
+    "The tables of contents (contents.md): every page is in one of them."
     experiments = {Path(d).name: f"{Path(d).name} <{d}>" for d in sorted(docs) if d.startswith("experiments/")}
-    groups = {"Start": ["self", "methods"], "Tutorials": ["tutorials/*"],
-              "Studies": [experiments.pop(s) for s in CAPTIONS] + ["gallery"],
-              "The science": ["[0-9]*", "benchmarks"], "The lab": ["lab/*"], "How the studies are made": ["studies/*"],
-              "Experiments": experiments.values(), "Reference": ["seed-commands", "contributing", "Index of names <genindex>"]}
-    return "\n".join(f"```{{toctree}}\n:hidden:\n:glob:\n:caption: {group}\n\n" + "\n".join(pages) + "\n```" for group, pages in groups.items())
+    studies = "\n".join(experiments.pop(s) for s in CAPTIONS)
+    text = (ROOT/"nbs"/"_ext"/"contents.md").read_text(encoding="utf-8")
+    return text.replace("STUDIES", studies).replace("EXPERIMENTS", "\n".join(experiments.values()))
 
 
 def setup(app):
@@ -206,4 +196,4 @@ def setup(app):
     app.connect("autodoc-process-docstring", add_comments)
     app.add_directive("rst", Rst)
     app.add_transform(LinkNames)
-    return dict(version="5", env_version=5, parallel_read_safe=True, parallel_write_safe=True)
+    return dict(env_version=6, parallel_read_safe=True, parallel_write_safe=True)
