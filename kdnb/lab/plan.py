@@ -27,10 +27,10 @@ class Call:
     params: dict
     ids: list # of its runs; None: only its end tells (a point of a sweep)
     needs: list # keys of the calls that it waits for
-    label: str # a few words
+    label: str
     cost: float # seconds
     key: str # its name; in a plan the id of its one run
-    priority: int = 0 # seconds of the longest chain of work that begins with it
+    priority: int = 0 # seconds of the longest chain that begins with it
 
     @property
     def processes(self) -> int: return max(1, self.params.get("processes", 1))
@@ -63,7 +63,7 @@ class Plan:
         known, places = parameters(name), dict(runs=str(self.runs), data=self.data, root=str(home()/"data"))
         full = check_parameters(name, {**{k: v for k, v in places.items() if k in known}, **params})
         each, made = [p for p in known.values() if p.each], each_run(name, full)
-        if not made: raise KdnbError(f"{name} was planned with an empty {each[0].name}. Give at least one.")
+        if not made: raise KdnbError(f"{name} was planned with an empty {each[0].name}.")
         for run in made:
             own = full | {p.name: [run.params[p.single]] for p in each}
             needs = [i for i in mentioned(own) if i in self.steps]
@@ -93,7 +93,7 @@ class Plan:
 _START = 8. # seconds that a call takes to begin: what costs less is not spread over several
 
 
-def _cost(steps: list) -> float: return sum(s.cost for s in steps)
+def _cost(steps) -> float: return sum(s.cost for s in steps)
 
 
 def _merge(steps: list) -> Call:
@@ -129,7 +129,7 @@ def group_steps(
 
 # %% ../../nbs/lab/04_plan.ipynb #4b464f76
 PROFILES = ("smoke", "default", "full", "paper")
-STUDIES = {}  # name -> function(plan, settings): studies besides those of nbs/studies
+STUDIES = {}  # name -> function(plan, settings): further studies
 
 
 def known_studies() -> list:
@@ -173,7 +173,7 @@ def data_place(
 
 
 def _plan_studies(studies=(), profile="default", data=None, seeds=None, out=None, runs=None) -> Plan:
-    "Every parameter is checked; the arguments are those of `reproduce`."
+    "The arguments are those of `reproduce`."
     settings, known = load_profile(profile), known_studies()
     for name in studies: check_name(name, ["all", *known], "study")
     names = known if "all" in studies else list(dict.fromkeys(studies)) or known[:1]
@@ -214,7 +214,7 @@ class _Board:
         return lines
 
     def left(self) -> float: # seconds
-        now, cost = time.monotonic(), sum(self.calls[k].cost for k in self.took)
+        now, cost = time.monotonic(), _cost(self.calls[k] for k in self.took)
         rate = sum(self.took.values()) / cost if cost else 1.  # seconds for a unit of cost
         todo = [(call.cost * rate, now - self.started.get(key, now)) for key, call in self.open.items()]
         return sum(max(cost - spent, .1 * cost) for cost, spent in todo) / min(self.jobs, max(1, len(todo)))
@@ -261,7 +261,7 @@ def _start_engine(calls: list, runs: Path, jobs: int, data: str, keep_going: boo
         words += ["--executor", "slurm", "--slurm-status-command", "sacct" if accounts else "squeue",
                   "--slurm-init-seconds-before-status-checks", 5, "--jobs", jobs, "--latency-wait", 60,
                   "--default-resources", *(f"{k}={v}" for k, v in slurm.items())]
-    else: words += ["--cores", jobs, *(["--resources", f"kdnb_gpus={len(gpus)}"] if gpus else [])]
+    else: words += ["--cores", jobs, *["--resources", f"kdnb_gpus={len(gpus)}"] * bool(gpus)]
     code = "import sys; from kdnb.lab.execute import follow; follow(); import snakemake.cli as s; s.main(sys.argv[1:])"
     env = dict(os.environ, KDNB_DATA=data, KDNB_GPUS=",".join(gpus), PYTHONSAFEPATH="1", PYTHONWARNINGS="ignore")
     with open(logs/"snakemake.out", "wb") as log:
@@ -269,7 +269,7 @@ def _start_engine(calls: list, runs: Path, jobs: int, data: str, keep_going: boo
                                 stdout=log, stderr=log, start_new_session=True)
 
 # %% ../../nbs/lab/04_plan.ipynb #37f72152
-_GRACE = 60. # seconds between the deadline and the end of those that cannot save themselves
+_GRACE = 60. # seconds from the deadline to the end of what cannot save itself
 
 
 def drive(
@@ -335,7 +335,7 @@ def publish(
 
 # %% ../../nbs/lab/04_plan.ipynb #540e7bdb
 def check_data(params: list):
-    "Refuse calls with these parameters if their data is not there."
+    "Refuse parameters whose data is not there."
     asked = [(p["data"], p.get("root", "data"), p.get("download", False), tuple(pictures_of(p).items()))
              for p in params if p.get("data", "fashion_mnist_mini") != "fashion_mnist_mini"]
     for *place, pictures in dict.fromkeys(asked):
@@ -344,7 +344,7 @@ def check_data(params: list):
 
 
 def _summary(folder: Path, full: Path) -> str: # full: of the committed report
-    "The tables of a report as text, beside the committed ones, and where the files are."
+    "A report's tables as text, beside the committed ones, and where the files are."
     lines, other = [], full.resolve() != folder.resolve()
     for path in sorted(folder.glob("table*.md")):
         lines += [plain_table(path.read_text(encoding="utf-8")), ""]
@@ -367,12 +367,13 @@ def reproduce(
     seeds: int = None, # of the students; None: the profile's
     runs: str = None, # folder of the runs; None: runs/<profile>/<data> of the clone
     stream=None, # for the progress; None: standard output
-    time_budget: float = math.inf, # minutes, then everything saves its state and ends with `OutOfTime`
+    time_budget: float = math.inf, # minutes, then everything saves and ends with `OutOfTime`
 ) -> Plan:
     "Make the tables and figures of studies: only what is missing is made."
     say = partial(print, file=stream or sys.stdout, flush=True)
     begun, deadline = time.monotonic(), time.time() + 60 * time_budget
-    if not time_budget > 0: raise KdnbError(f"--time-budget {time_budget:g} is not possible. Give more than 0.")
+    if not time_budget > 0:
+        raise KdnbError(f"--time-budget {time_budget:g} is not possible. Give minutes, more than 0.")
     jobs, plan, last = check_jobs(jobs), _plan_studies(studies, profile, data, seeds, out, runs), None
     check_writable(plan.runs, "the runs folder")
     for study in plan.reports: check_writable(plan.out/study, "the out folder")

@@ -21,7 +21,7 @@ from . import traces
 from .parameters import check_parameters, code_cells, data_name, home, notebook, notebooks, own_notebooks, parameters
 
 # %% ../../nbs/lab/02_runs.ipynb #4587c37e
-ID = re.compile(r"[\w-]+/[0-9a-f]{12}")  # what a run's id looks like
+ID = re.compile(r"[\w-]+/[0-9a-f]{12}")  # of a run
 
 
 def _inside(folder: Path) -> dict: # name -> path of each file, however deep
@@ -49,7 +49,7 @@ def run_id(
     name: str, # a notebook
     params: dict, # its parameters; of the {each} list one element, also under its singular name
 ) -> str: # "<notebook>/<12 hexadecimal digits>"
-    "The name of a run: equal names were asked for the same."
+    "The name of a run, of all that was asked for."
     places = {p.name for p in parameters(name).values() if p.place}
     own, = _singles(name, params, one=True)
     asked = {k: _data_mark(v) if k == "data" else v for k, v in own.items() if k not in places}
@@ -62,7 +62,7 @@ def runs_root(runs: str = "", data: str = "", profile: str = "smoke") -> Path:
     return Path(os.environ.get("KDNB_RUNS") or home()/"runs").resolve()/profile/data_name(data or "fashion_mnist_mini")
 
 # %% ../../nbs/lab/02_runs.ipynb #0e538508
-def _provenance() -> dict: # versions, revision, hardware
+def _provenance() -> dict:
     import torch
     versions = {package: importlib.metadata.version(package) for package in ("torch", "torchvision", "numpy")}
     versions |= dict(python=platform.python_version(), kdnb=kdnb.__version__)
@@ -71,7 +71,7 @@ def _provenance() -> dict: # versions, revision, hardware
     return dict(versions=versions, revision=revision(Path(kdnb.__file__).parents[1]), hardware=hardware)
 
 # %% ../../nbs/lab/02_runs.ipynb #61c9ccfe
-_BEGUN = ".begun"  # of a run in the making: what an attempt that ended early went through
+_BEGUN = ".begun"  # in the folder of a run in the making
 
 
 def _files(folder: Path) -> dict: # name -> size and sha256
@@ -112,7 +112,7 @@ def _own_code(path: Path, stamp: int) -> dict: # name -> source: of a notebook, 
     last = max((i for i, source in enumerate(cells) if ".make(" in source), default=len(cells) - 1)
     source, finder = "\n".join(cells[:last + 1]), modulefinder.ModuleFinder([str(path.parent)])
     finder.load_module("__main__", io.StringIO(source), "", ("", "r", 1)) # 1: it is source
-    files = {Path(m.__file__) for m in finder.modules.values() if m.__file__}
+    files = [Path(m.__file__) for m in finder.modules.values() if m.__file__]
     beside = {f"beside:{p.relative_to(path.parent)}": p.read_text(encoding="utf-8") for p in files}
     return {f"notebook:{path.stem}": source, **beside}
 
@@ -245,7 +245,7 @@ class Run:
         self.lock.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(self.lock, is_singleton=True)
 
-    def set_aside(self) -> str: # what happened, in a line
+    def set_aside(self) -> str: # what happened
         "A damaged run gets out of the way, but is not thrown away."
         message, place = damage(self.folder), self.root/"damaged"
         try:
@@ -355,7 +355,7 @@ def data_here(data: str) -> str:
 
 def teacher_of(
     run, # a run of train, teacher-outputs, ...
-) -> "Run": # the first network in the chain, not the nearest teacher
+) -> "Run": # the first in the chain, not the nearest
     "The teacher's run that a run goes back to; a teacher, or a network without one, is its own."
     p = run.metrics["params"]
     up = p.get("outputs") or p.get("teacher") or ""
