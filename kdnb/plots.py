@@ -936,7 +936,7 @@ def strength_curves(
     return _fix(fig)
 
 # %% ../nbs/16_plots.ipynb #fd49817a
-def _named(value) -> str: return f"{value:g}" if isinstance(value, float) else str(value)  # for a label
+def _value_text(value) -> str: return f"{value:g}" if isinstance(value, float) else str(value)  # for a label
 
 
 def metric_curves(
@@ -950,7 +950,7 @@ def metric_curves(
     theme()
     data, (line, *rest) = rows.dropna(subset=[metric]).copy(), by or [None]
     numeric, values = data[x].dtype.kind in "iuf", sorted(data[x].unique())
-    for k in [*by] + [x] * (not numeric): data[k] = data[k].map(_named)
+    for k in [*by] + [x] * (not numeric): data[k] = data[k].map(_value_text)
     if rest: data["panel"] = data[rest].apply(lambda row: ", ".join(f"{k} = {row[k]}" for k in rest), axis=1)
     figure = sns.relplot(data, kind="line", x=x, y=metric, hue=line, palette="colorblind" if line else None,
                          col="panel" if rest else None, col_wrap=3 if rest else None, errorbar="sd", marker="o",

@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import __version__
 from ..basics import KdnbError, OutOfTime, check_writable, clock, nearest, show_path
 from .execute import Stopped
-from .parameters import about, adopt, check_parameters, experiments, notebook, notebooks, own_notebooks, parameters
+from .parameters import about, adopt, check_parameters, notebook, notebooks, own_notebooks, parameters
 from .plan import PROFILES, Plan, drive, group_steps, known_studies, load_profile, publish, reproduce
 from .runs import ID, find_run
 from .sweep import one_point, sweep, typed_value
@@ -36,24 +36,23 @@ profiles:
 {profiles}
 
 where things go:
-  <out>/<study>/             tables and figures; <out> is out/<profile>/<data>, or --out
-  runs/<profile>/<data>/     every run, and executed notebooks (logs/); KDNB_RUNS=<folder> names another place
-  figures/full/<data>/       the committed results, shown beside yours
+  <out>/<study>/            tables and figures; <out> is out/<profile>/<data>, or --out
+  runs/<profile>/<data>/    every run, and executed notebooks (logs/). KDNB_RUNS=FOLDER: elsewhere
+  figures/full/<data>/      the committed results, shown beside yours
 
-Ctrl-C, SIGTERM and the end of --time-budget (exit code 75) let trainings and certifications save; what cannot
-save has a minute. A second Ctrl-C ends everything at once. The same command goes on. Each job gets a GPU, if any.
+Ctrl-C, SIGTERM and the end of --time-budget (exit code 75) let trainings and certifications save; what cannot has
+a minute. A second Ctrl-C ends everything at once. The same command goes on. Each job gets a GPU, if there are any.
 """
 
 _RUN = """
-Run one experiment notebook with your parameters, and its own tiny defaults for the rest. Values are typed: 0.01,
+Run one experiment notebook: what you do not give keeps the notebook's own tiny default. Values are typed: 0.01,
 true, [1, 2]; a list may come without brackets. Runs go to runs/smoke/<data>/, or -p runs FOLDER.
 """
 
 _SWEEP = """
-Run one notebook over a grid: a parameter with several values is swept, with one it is fixed. What exists is not
-made again. Quote lists and dicts: -p settings '{"beta": 3}' '{"beta": 6}'. Table and picture go to
-out/sweep/<notebook>-<swept parameters>/, or --out. A point that fails does not stop the others; the exit code is
-then 2. How to write a notebook of your own: nbs/lab/05_sweep.ipynb.
+Run one notebook over a grid: a parameter with several values is swept, with one it is fixed. Only missing runs are
+made. Quote lists and dicts: -p settings '{"beta": 3}' '{"beta": 6}'. A point that fails does not stop the others;
+the exit code is then 2. How to write a notebook of your own: nbs/lab/05_sweep.ipynb.
 """
 
 _EVALUATE = """
@@ -64,8 +63,8 @@ attribute draws_noise = True. A <function> is called without arguments.
 """
 
 _EXPORT = """
-Write a deterministic network to one file that runs without kdnb: images [N,C,H,W] in [0,1] in, logits out, any
-N. The file is read back and compared with the checkpoint, and a card is put beside it.
+Write a deterministic network to one file that runs without kdnb: images [N,C,H,W] in [0,1] in, logits out, any N.
+The file is read back and compared with the checkpoint, and a card is put beside it.
 
   --to onnx     for onnxruntime and others; needs pip install -e '.[onnx]'
   --to torch    for torch alone: student = torch.export.load("student.pt2").module()
@@ -78,13 +77,11 @@ _MODEL = "a run's folder, <file>.safetensors, <file>.py:<function>, <module>:<fu
 _NAME = dict(metavar="NOTEBOOK", help="an experiment notebook (kdnb list shows them), or the path of your own")
 _P = dict(dest="given", action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter; repeat it for more")
 _JOBS = dict(type=int, help="at a time (default: the number of GPUs, or else of cores)")
-_FULL = "runs/full/fashion_mnist_mini/train/0123456789ab"
 
 _COMMANDS = { # name -> one line, text, examples, arguments
     "reproduce": ("make the tables and figures of a study", _REPRODUCE, (
-        "kdnb reproduce", "kdnb reproduce --profile full --seeds 3 --out figures/full/fashion_mnist_mini",
-        "kdnb reproduce --profile paper --time-budget 230",
-        "kdnb reproduce smoothed-kd --data path/to/pictures --jobs 4"), {
+        "kdnb reproduce", "kdnb reproduce --profile paper --time-budget 230",
+        "kdnb reproduce smoothed-kd --data path/to/pictures --jobs 4 --seeds 3"), {
         "studies": dict(nargs="*", metavar="STUDY", help="{studies}, or all (default: the first)"),
         "--profile": dict(default="default", help=", ".join(PROFILES)),
         "--data": dict(help=f"{_DATA} (default: the profile's)"),
@@ -96,28 +93,27 @@ _COMMANDS = { # name -> one line, text, examples, arguments
         "notebook": _NAME, "-p": dict(_P, nargs=2)}),
     "sweep": ("run one notebook over a grid of parameters, here or on a cluster", _SWEEP, (
         "kdnb sweep train -p lr 0.05 0.1 -p seed 0 1 2 --jobs 2",
-        "kdnb sweep my/tune.ipynb -p width 16 64 -p depth 2 3 --x depth",
-        "kdnb sweep train -p lr 0.05 0.1 --executor slurm --resources runtime=120 gres=gpu:1"), {
+        "kdnb sweep my/tune.ipynb -p width 16 64 --executor slurm --resources runtime=120 gres=gpu:1"), {
         "notebook": _NAME, "-p": dict(_P, nargs="+"), "--jobs": _JOBS,
-        "--metric": dict(help="a column of sweep.csv for the picture (default: valid_adv_acc, valid_acc or the first)"),
+        "--metric": dict(help="upwards in the picture (default: valid_adv_acc, valid_acc or the first of sweep.csv)"),
         "--x": dict(metavar="NAME", help="the parameter from left to right (default: the first but seed)"),
-        "--out": dict(help="folder for the table and the picture"),
+        "--out": dict(help="folder for table and picture (default: out/sweep/<notebook>-<swept parameters>)"),
         "--executor": dict(default="local", help="local, or slurm: each point a job of a cluster"),
         "--resources": dict(nargs="+", default=[], metavar="NAME=VALUE", help=(
             "for SLURM: slurm_partition, slurm_account, runtime (minutes), mem_mb (default: 4000), gres, ..."))}),
     "evaluate": ("how robust is a model of your own?", _EVALUATE, (
         "kdnb evaluate my_nets.py:student --data cifar10 --eps 8/255",
-        f"kdnb evaluate {_FULL} --data fashion_mnist_mini --eps 0.1",
+        "kdnb evaluate runs/full/mnist/train/0123456789ab --data mnist --eps 0.1",
         "kdnb evaluate my_nets:smoothed --data path/to/pictures --eps 0.03 --sigma 0.25 --draws 100"), {
         "model": dict(metavar="MODEL", help=_MODEL), "--data": dict(required=True, help=_DATA),
         "--eps": dict(required=True, help="radius in linf, of pixels in [0, 1]: 8/255 or 0.0314"),
-        "--n": dict(default="200", help="test images, balanced (default: 200)"),
-        "--sigma": dict(default="0", help="std of Gaussian noise under which the model answers by vote (default: 0)"),
+        "--n": dict(default="200", help="test images (default: 200)"),
+        "--sigma": dict(default="0", help="std of Gaussian noise under which it answers by vote (default: 0)"),
         "--draws": dict(default="100", help="draws in the vote of a random model (default: 100)"),
         "--out": dict(help="folder for the report (default: evaluation/<model>)"),
         "-p": dict(_P, nargs=2, help="another parameter of the notebook attack (kdnb list attack)")}),
     "export": ("a student as one file that runs without kdnb", _EXPORT, (
-        f"kdnb export {_FULL} --to onnx",
+        "kdnb export runs/full/mnist/train/0123456789ab --to onnx",
         "kdnb export my_nets.py:student --to torch --shape 3 32 32 --out student.pt2"), {
         "checkpoint": dict(metavar="CHECKPOINT", help=_MODEL),
         "--to": dict(required=True, metavar="FORMAT", help="onnx or torch"),
@@ -130,7 +126,7 @@ _COMMANDS = { # name -> one line, text, examples, arguments
 # %% ../../nbs/lab/08_cli.ipynb #f7b663ed
 def _profiles() -> str: # a line each
     lines = []
-    for name in (n for n in PROFILES if (experiments()/"profiles"/f"{n}.yaml").exists()):
+    for name in PROFILES: # what is absent or damaged is left out
         with contextlib.suppress(KdnbError): lines.append(f"  {name:10}{load_profile(name)['about']}")
     return "\n".join(lines)
 
@@ -148,7 +144,7 @@ class _Parser(argparse.ArgumentParser):
         for word in unknown:
             if word[0] != "-": raise KdnbError(f"{word!r} is one word too many. See kdnb {args.command} --help")
             options = [name for name in _COMMANDS[args.command][3] if name[0] == "-"]
-            raise KdnbError(nearest(word, options, f"kdnb {args.command}: option"))
+            raise KdnbError(nearest(word, options, f"option of kdnb {args.command}:"))
         return args
 
 
@@ -167,34 +163,28 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 # %% ../../nbs/lab/08_cli.ipynb #96c5daa9
-def _describe(name: str, width: int = 110) -> str:
+def _describe(name: str) -> str:
     "A notebook, and its parameters in a table."
-    rows = []
-    for p in parameters(name).values():
-        extra = [f"[{p.allowed}]" if p.allowed else "", "(one run each)" if p.each else ""]
-        rows.append((p.name, p.type, json.dumps(p.default), " ".join(filter(None, [p.help, *extra]))))
-    widths = [max([len(r[i]) for r in rows], default=0) for i in range(3)]
-    lines = [name, *textwrap.wrap(about(notebook(name)), width - 2, initial_indent="  ", subsequent_indent="  ")]
-    for *cells, text in rows:
-        start = "    " + "  ".join(cell.ljust(w) for cell, w in zip(cells, widths)) + "  "
-        lines += textwrap.wrap(text, max(width, len(start) + 40), initial_indent=start,
-                               subsequent_indent=" " * len(start)) or [start.rstrip()]
-    return "\n".join(lines)
+    from tabulate import tabulate
+    rows = [(p.name, p.type, json.dumps(p.default), " ".join(filter(None, (
+        p.help, p.allowed and f"[{p.allowed}]", p.each and "(one run each)")))) for p in parameters(name).values()]
+    table = tabulate(rows, tablefmt="plain", disable_numparse=True, maxcolwidths=[None, None, 40, 72])
+    return f"{name}\n{textwrap.fill(about(notebook(name)), 110)}\n\n{textwrap.indent(table, '  ')}"
 
 
 def _list_all() -> str:
     "What there is."
-    return "\n".join(["studies (kdnb reproduce STUDY)",
-                      *(f"  {n}: {about(notebook(n))}" for n in known_studies() if n in notebooks()), "",
-                      "profiles (kdnb reproduce --profile PROFILE)", _profiles(), "",
-                      "notebooks (kdnb run NOTEBOOK -p name value; kdnb list NOTEBOOK: its parameters)",
-                      *(f"  {n}: {about(path)}" for n, path in notebooks().items())])
+    there = notebooks()
+    return "\n".join(["studies (kdnb reproduce STUDY)", *(f"  {n}: {about(there[n])}" for n in known_studies() if n in there),
+                      "", "profiles (kdnb reproduce --profile PROFILE)", _profiles(),
+                      "", "notebooks (kdnb run NOTEBOOK -p name value; kdnb list NOTEBOOK: its parameters)",
+                      *(f"  {n}: {about(path)}" for n, path in there.items())])
 
 # %% ../../nbs/lab/08_cli.ipynb #6b47ccf7
 def _last_text(log: Path) -> str: # what an executed notebook shows in its last cell
     outputs = next((c["outputs"] for c in reversed(json.loads(log.read_text())["cells"]) if c.get("outputs")), [])
-    texts = ["".join(o.get("text") or o.get("data", {}).get("text/plain", "")).rstrip() for o in outputs
-             if "image/png" not in o.get("data", {})]
+    shown = [o.get("data", {"text/plain": o.get("text", "")}) for o in outputs]
+    texts = ("".join(data.get("text/plain", "")).rstrip() for data in shown if "image/png" not in data)
     return "\n".join(filter(None, texts))
 
 
@@ -205,15 +195,15 @@ def _typed(name: str, pairs: list) -> dict: # parameter -> value
     return {key: typed_value(known[key], text) for key, text in pairs}
 
 
-def _run(name: str, pairs: list):
+def _run(name: str, given: list):
     "`kdnb run`: check, execute, say what was made."
-    given = _typed(name, pairs); point = one_point(name, given)
+    params = _typed(name, given); point = one_point(name, params)
     check_writable(point.root, "the runs folder")
-    drive([point.call], point.root, 1, given.get("data", ""))
+    drive([point.call], point.root, 1, params.get("data", ""))
     if words := _last_text(point.log): print(words)
     for id in point.ids: print(f"{id}: {show_path(point.root/id)}")
     print(f"The executed notebook: {show_path(point.log)}")
-    if len(parameters(name)) > len(given) and name not in own_notebooks():
+    if len(parameters(name)) > len(params) and name not in own_notebooks():
         print(f"What was not given kept its default, tiny as in a test: kdnb list {name} shows it.")
 
 # %% ../../nbs/lab/08_cli.ipynb #12df70f7
@@ -221,7 +211,7 @@ def evaluation_settings(args) -> dict:
     "The parameters of the notebook `attack` for a command line of `kdnb evaluate`."
     given, file = _typed("attack", args.given), Path(args.model)/"model.safetensors"
     if taken := {"models", "runs", "variants"} & set(given):
-        raise KdnbError(f"-p {min(taken)} is not possible here: kdnb evaluate looks at one model. Give it as MODEL.")
+        raise KdnbError(f"-p {min(taken)} is not possible here: there is one model. Give it as MODEL.")
     if ID.fullmatch(args.model): raise KdnbError(f"{args.model} is a run. Give its folder, <runs>/{args.model}.")
     own = _typed("attack", [(k, getattr(args, k)) for k in ("data", "eps", "n", "sigma", "draws")])
     few, own["models"] = min(own["n"], 50), [str(file) if file.is_file() else args.model]
@@ -235,13 +225,13 @@ def _report_folder(model: str) -> Path: # evaluation/<a name that tells models a
     path = Path(model)
     name = path.stem if path.suffix == ".safetensors" else model
     if path.name == "model.safetensors": name = "-".join(path.absolute().parts[-3:-1])
-    return Path("evaluation")/re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    return Path("evaluation", re.sub(r"[^\w.-]+", "-", name).strip("-."))
 
 
 def _evaluate(args):
     "`kdnb evaluate`: attack, report, say what was found and where it is."
     settings, begun, kept = evaluation_settings(args), time.monotonic(), False
-    out = (Path(args.out) if args.out else _report_folder(settings["models"][0])).absolute()
+    out = Path(args.out or _report_folder(settings["models"][0])).absolute()
     check_writable(out, "the out folder")
     plan = Plan("", settings["data"], 1, out, tempfile.mkdtemp(prefix="kdnb-"))
     try:
@@ -258,18 +248,17 @@ def _evaluate(args):
 
 # %% ../../nbs/lab/08_cli.ipynb #17d84771
 def _do(args) -> int: # what the command line says; an exit code, or None for 0
-    if getattr(args, "notebook", None): args.notebook = adopt(args.notebook)
-    if args.command == "list": print(_describe(args.notebook) if args.notebook else _list_all())
-    elif args.command == "doctor": from kdnb.lab.doctor import doctor; return doctor()
+    options = {name: value for name, value in vars(args).items() if name not in ("command", "notebook")}
+    name = adopt(getattr(args, "notebook", None) or "")
+    if args.command == "reproduce": reproduce(**options)
+    elif args.command == "run": _run(name, **options)
+    elif args.command == "sweep": sweep(args.notebook, **options)
     elif args.command == "evaluate": _evaluate(args)
     elif args.command == "export":
         from kdnb.lab.cards import export_checkpoint
-        print(export_checkpoint(args.checkpoint, args.to, args.out, args.shape))
-    elif args.command == "reproduce":
-        reproduce(args.studies, args.profile, args.data, args.out, args.jobs, args.seeds, time_budget=args.time_budget)
-    elif args.command == "sweep":
-        sweep(args.notebook, args.given, args.metric, args.x, args.jobs, args.out, args.executor, args.resources)
-    else: _run(args.notebook, args.given)
+        print(export_checkpoint(options.pop("checkpoint"), **options))
+    elif args.command == "list": print(_describe(name) if name else _list_all())
+    else: from kdnb.lab.doctor import doctor; return doctor()
 
 
 def main(

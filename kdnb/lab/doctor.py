@@ -6,22 +6,27 @@
 __all__ = ['doctor']
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00003
-import configparser, importlib.metadata, os, platform, shutil, signal, subprocess, sys, tempfile
+import configparser, importlib.metadata, platform, shutil, signal, subprocess, sys, tempfile
 from pathlib import Path
 
 import psutil
 from packaging.requirements import Requirement
 
-from ..basics import KdnbError, cores, revision
+from ..basics import KdnbError, check_writable, cores, revision
 from .parameters import home
-from .runs import Run, damage, read_record
+from .runs import Run, damage, read_record, runs_root
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00006
-def _line(state, what, found, step=""): return f"{state:8} {what:14} {found}" + (f"\n{'':24}→ {step}" if step else "")
+def _line(what: str, found, step: str = "", state: str = "") -> str: # what has a next step is a problem, or else ok
+    state = state or ("problem" if step else "ok")
+    return f"{state:8} {what:14} {found}" + (f"\n{'':24}→ {step}" if step else "")
+
+
 def _size(n): return f"{n / 2**30:.1f} GiB"
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00008
-_EXTRAS = dict(onnx="kdnb export --to onnx", slurm="kdnb sweep --executor slurm", docs="the site", dev="the tests")
+_EXTRAS = dict(onnx="kdnb export --to onnx", slurm="kdnb sweep --executor slurm", docs="building the site",
+               dev="running the tests")
 
 
 def _unmet(requirements: str) -> list: # of texts: what is not installed, or does not fit
@@ -37,94 +42,88 @@ def _packages() -> list: # of lines
     "Python, the clone, and the packages that settings.ini asks for."
     config = configparser.ConfigParser(delimiters=["="])
     config.read(home()/"settings.ini", encoding="utf-8")
-    facts, git, python = config["DEFAULT"], revision(home()), f"{platform.python_version()}, {sys.executable}"
+    facts, git, least = config["DEFAULT"], revision(home()), config["DEFAULT"]["min_python"]
     commit = f"commit {git['commit'][:12]}{', with changes' * git['dirty']}" if git["commit"] else "no git"
-    least, wrong = facts["min_python"], "; ".join(_unmet(facts["requirements"]))
-    old = sys.version_info[:2] < tuple(map(int, least.split(".")))
-    lines = [_line("ok", "kdnb", f"{facts['version']} in {home()} ({commit})"),
-             _line("problem" if old else "ok", "python", python, f"use Python {least} or newer" * old),
-             _line("problem", "packages", wrong, f"in {home()}: pip install -e .") if wrong
-             else _line("ok", "packages", "as settings.ini asks")]
+    old, wrong = sys.version_info[:2] < tuple(map(int, least.split("."))), "; ".join(_unmet(facts["requirements"]))
+    lines = [_line("kdnb", f"{facts['version']} in {home()} ({commit})"),
+             _line("python", f"{platform.python_version()}, {sys.executable}", f"use Python {least} or newer" * old),
+             _line("packages", wrong or "as settings.ini asks", f"in {home()}: pip install -e ." * bool(wrong))]
     for extra, what in _EXTRAS.items():
         wrong = "; ".join(_unmet(facts[f"{extra}_requirements"]))
-        step = f"only for {what}: pip install -e '.[{extra}]'"
-        lines.append(_line("missing", extra, wrong, step) if wrong else _line("ok", extra, f"for {what}"))
+        found, step = f"{wrong}; only {what} needs it", f"pip install -e '.[{extra}]'"
+        lines.append(_line(extra, found, step, "missing") if wrong else _line(extra, f"for {what}"))
     return lines
+
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00011
 _ROOM = 2**30  # bytes that should be free: a study leaves up to 200 MB, a data set takes up to 400 MB
-def _runs() -> Path: return Path(os.environ.get("KDNB_RUNS") or home()/"runs").resolve()
+def _runs() -> Path: return runs_root().parents[1] # the folder of all profiles
 
 
 def _machine() -> list: # of lines
     "Cores, memory, and room for runs and temporary files."
     free = psutil.virtual_memory().available
-    found, step = f"{cores()} CPU core(s), {_size(free)} memory free", "one step at a time: kdnb reproduce --jobs 1"
-    lines = [_line("problem", "machine", found, step) if free < _ROOM else _line("ok", "machine", found)]
+    few = "one step at a time: kdnb reproduce --jobs 1" if free < _ROOM else ""
+    lines = [_line("machine", f"{cores()} CPU core(s), {_size(free)} memory free", few)]
     for what, folder, name in (("runs", _runs(), "KDNB_RUNS"), ("temporary", Path(tempfile.gettempdir()), "TMPDIR")):
         above = next(p for p in (folder, *folder.parents) if p.exists())
-        try: tempfile.TemporaryFile(dir=above).close(); room, found = shutil.disk_usage(above).free, ""
-        except OSError as e: room, found = 0, f"cannot write to {folder} ({e.strerror})"
-        step = f"make room, or name another folder: {name}=FOLDER"
-        found = found or f"{folder}: {_size(room)} free"
-        lines.append(_line("problem", what, found, step) if room < _ROOM else _line("ok", what, found))
+        room = shutil.disk_usage(above).free
+        found, step = f"{folder}: {_size(room)} free", f"make room, or name another folder: {name}=FOLDER"
+        try: check_writable(folder, "the folder")
+        except KdnbError as e: room, found = 0, str(e)
+        lines.append(_line(what, found, step if room < _ROOM else ""))
     return lines
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00015
-_SECOND = """
-import shutil, sys
-from pathlib import Path
-from kdnb.lab.doctor import _line, _size
-import torch
-torch.rand(4, 4) @ torch.rand(4, 4)
-print(_line("ok", "torch", f"{torch.__version__}, {torch.get_num_threads()} thread(s)"))
-for i in range(torch.cuda.device_count()):
-    print(_line("ok", "gpu", f"{torch.cuda.get_device_name(i)}, {_size(torch.cuda.mem_get_info(i)[0])} free"))
-if not torch.cuda.is_available():
-    step = "install a torch for this GPU: https://pytorch.org/get-started" if shutil.which("nvidia-smi") else ""
-    print(_line("missing", "gpu", "torch finds none: everything runs on the CPU; the profile paper needs one", step))
-import kdnb.core, torchvision
-print(_line("ok", "torchvision", torchvision.__version__))
-from kdnb.data import PLACES, load_data
-load_data("fashion_mnist_mini"); print(_line("ok", "data", "fashion_mnist_mini, which comes with the package"))
-for name, place in PLACES.items():
-    place = Path(sys.argv[1])/place
-    step = f"kdnb run train -p data {name} -p download true; or put its official files into {place}"
-    print(_line("ok", name, place) if place.exists() else _line("missing", name, f"only for --data {name}", step))
-"""
+def _second(): # in the second process
+    import torch
+    torch.rand(4, 4) @ torch.rand(4, 4)
+    print(_line("torch", f"{torch.__version__}, {torch.get_num_threads()} thread(s)"))
+    for i in range(torch.cuda.device_count()):
+        print(_line("gpu", f"{torch.cuda.get_device_name(i)}, {_size(torch.cuda.mem_get_info(i)[0])} free"))
+    if not torch.cuda.is_available():
+        step = "install a torch for this GPU: https://pytorch.org/get-started" * bool(shutil.which("nvidia-smi"))
+        print(_line("gpu", "torch finds none: all runs on the CPU; only the profile paper needs one", step, "missing"))
+    import kdnb.core, torchvision
+    print(_line("torchvision", torchvision.__version__))
+    from kdnb.data import PLACES, load_data
+    load_data("fashion_mnist_mini"); print(_line("data", "fashion_mnist_mini, which comes with the package"))
+    for name, place in PLACES.items():
+        place = home()/"data"/place
+        step = f"kdnb run train -p data {name} -p download true; or put its official files into {place}"
+        print(_line(name, place) if place.exists() else _line(name, f"not here; only --data {name} needs it", step, "missing"))
 
 
 def _torch_and_data() -> list: # of lines
     "What the second process says; if it crashes, why."
-    command = [sys.executable, "-c", _SECOND, str(home()/"data")]
+    command = [sys.executable, "-c", "from kdnb.lab.doctor import _second; _second()"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if done.returncode == 0: return done.stdout.splitlines()
     why = signal.Signals(-done.returncode).name if done.returncode < 0 else " ".join(done.stderr.split())[-200:]
     step = "install torch and torchvision that belong together: https://pytorch.org/get-started"
-    return [*done.stdout.splitlines(), _line("problem", "torch, data", why, step)]
+    return [*done.stdout.splitlines(), _line("torch, data", why, step)]
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00020
+def _state(folder: Path) -> str: # of a finished run
+    if damage(folder): return "damaged"
+    record = read_record(folder)
+    try: run = Run(record["experiment"], record["params"], str(folder.parents[1]))
+    except KdnbError: return "changed code" # a parameter of its notebook is gone
+    return "changed code" if run.folder != folder or run.why else "complete"
+
+
 def _finished() -> list: # of lines
     "The runs in the runs folder."
-    root = _runs()
-    found = {"complete": [], "unfinished": list(root.glob("*/*/*/.*.part")), "changed code": [], "damaged": []}
-    for folder in sorted(file.parent for file in root.glob("*/*/*/*/metrics.json")):
-        try: state = "damaged" if damage(folder) else "changed code" if _stale(folder) else "complete"
-        except KdnbError: state = "changed code" # a parameter of its notebook is gone
-        found[state].append(folder)
+    root, found = _runs(), {"complete": [], "unfinished": [], "changed code": [], "damaged": []}
+    found["unfinished"] += root.glob("*/*/*/.*.part")
+    for file in sorted(root.glob("*/*/*/*/metrics.json")): found[_state(file.parent)].append(file.parent)
     size = sum(p.stat().st_size for p in root.rglob("*") if p.is_file())
-    lines = [_line("ok", "runs", f"{len(found.pop('complete'))} complete in {root}, {_size(size)}")]
+    lines = [_line("runs", f"{len(found.pop('complete'))} complete in {root}, {_size(size)}")]
     for what, some in found.items():
         names = ", ".join("/".join(f.parts[-4:]) for f in some[:3]) + " ..." * (len(some) > 3)
         step = "the same command goes on with them, or makes them again; or delete them"
-        if some: lines.append(_line("ok", what, f"{len(some)}: {names}", step))
+        if some: lines.append(_line(what, f"{len(some)}: {names}", step, "ok"))
     return lines
-
-
-def _stale(folder: Path) -> bool:
-    record = read_record(folder)
-    run = Run(record["experiment"], record["params"], str(folder.parents[1]))
-    return run.folder != folder or bool(run.why)
 
 # %% ../../nbs/lab/07_doctor.ipynb #doc00023
 def doctor(stream=None) -> int: # exit code: 1 where there is a problem

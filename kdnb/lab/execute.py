@@ -32,9 +32,9 @@ def _error_line(name: str, error: Exception, log: Path) -> str:
     "What papermill raised for a notebook, in one line."
     kind, text = getattr(error, "ename", type(error).__name__), str(getattr(error, "evalue", error)).strip()
     if kind in ("KdnbError", "OutOfTime"): return text
-    if kind == "DeadKernelError": first = "its kernel died, perhaps for want of memory (give fewer --jobs)"
-    else: first = f"{kind}: {(text.splitlines() or [''])[0]}"
-    return f"notebook {name} stopped with {first}. The executed notebook, with the trace: {log}"
+    why = f"{kind}: " + text.split("\n")[0]
+    if kind == "DeadKernelError": why = "its kernel died, perhaps for want of memory (give fewer --jobs)"
+    return f"notebook {name} stopped with {why}. The executed notebook, with the trace: {log}"
 
 
 def run_notebook(
@@ -70,20 +70,19 @@ class Stopped(BaseException):
 class Driver:
     "The note of a command that drives runs; inside `with` it exists, and signals are heeded."
     def __init__(self, runs: Path, deadline: float = math.inf): # in seconds since 1970
-        import psutil
         self.file, self.deadline, self.number = Path(runs)/"logs"/f"driver-{os.getpid()}", deadline, None
-        self.who = f"{os.getpid()} {psutil.Process().create_time()} {platform.node()}"
 
     def set_deadline(self, deadline: float):
-        self.deadline = deadline
-        with atomic_path(self.file) as aside: aside.write_text(f"{deadline} {self.who}\n")
+        import psutil
+        self.deadline, me = deadline, psutil.Process()
+        with atomic_path(self.file) as aside:
+            aside.write_text(f"{deadline} {me.pid} {me.create_time()} {platform.node()}\n")
 
     def stop(self, number: int, frame=None):
         "Let what computes save and end; the second time, raise."
         if self.number: raise Stopped(number)
         self.number = number; self.set_deadline(min(self.deadline, time.time()))
-        print("\nstopping: trainings save what they have. Once more (Ctrl-C) ends everything at once.",
-              file=sys.stderr, flush=True)
+        print("\nstopping: trainings save what they have. Ctrl-C ends everything at once.", file=sys.stderr, flush=True)
 
     def __enter__(self):
         self.set_deadline(self.deadline); os.environ["KDNB_STOP"] = str(self.file)
@@ -103,9 +102,9 @@ def other_drivers(runs: Path) -> list: # of words that name them
     alive = []
     for note in sorted((Path(runs)/"logs").glob("driver-*")):
         with contextlib.suppress(OSError, ValueError, psutil.Error):
-            _, pid, begun, node = note.read_text().split()
-            if int(pid) == os.getpid() and node == platform.node(): continue
-            if node != platform.node() or abs(psutil.Process(int(pid)).create_time() - float(begun)) < 1:
+            _, pid, begun, node = note.read_text().split(); here = node == platform.node()
+            if here and int(pid) == os.getpid(): continue
+            if not here or abs(psutil.Process(int(pid)).create_time() - float(begun)) < 1:
                 alive.append(f"process {pid} on {node}"); continue
         note.unlink(missing_ok=True)
     return alive
@@ -121,7 +120,7 @@ def follow():
 
 
 def _take_gpus(n: int, folder: Path) -> list: # locks, held while the process lives
-    "Reserve n GPUs of those that `KDNB_GPUS` names, by locks in a folder, and let this process see only them."
+    "Reserve n GPUs of those that `KDNB_GPUS` names, and let this process see only them."
     from filelock import FileLock, Timeout
     locks, taken = {d: FileLock(folder/f".gpu-{d}.lock") for d in os.environ.get("KDNB_GPUS", "").split(",") if d}, []
     while len(taken) < min(n, len(locks)):
@@ -133,7 +132,6 @@ def _take_gpus(n: int, folder: Path) -> list: # locks, held while the process li
     return [locks[d] for d in taken]
 
 
-
 def run_call(
     file: str, # JSON: notebook, params, ids; beside it go the executed notebook and the outcome (.progress)
 ) -> int: # exit code
@@ -141,17 +139,17 @@ def run_call(
     file = Path(file).resolve(); call = load_json(file)
     state, log = file.with_suffix(".progress"), file.with_suffix(".ipynb")
     name, params, ids = call["notebook"], call["params"], call["ids"]
-    save_json(state, dict(what="starting", done=0, total=0, note="")); os.environ["KDNB_PROGRESS"] = str(state)
+    save_json(state, dict(what="starting")); os.environ["KDNB_PROGRESS"] = str(state)
     try:
         if time_is_up(): raise OutOfTime()
         held = _take_gpus(max(1, params.get("processes", 1)), file.parent)
         made = [Path(f) for f in run_notebook(name, params, log)]
         made = [f"{f.parent.name}/{f.name}" for f in made if (f/"metrics.json").exists()]
-        if absent := [i for i in ids or () if i not in made] or ([] if made else ["a run"]):
-            raise KdnbError(f"notebook {name} ended without making {absent[0]}. How it was executed: {log}")
+        if absent := set(ids or made or ["a run"]) - set(made):
+            raise KdnbError(f"notebook {name} ended without making {min(absent)}. How it was executed: {log}")
         if ids is None: save_json(file.with_suffix(".runs"), made)
         save_json(state, dict(ended="")); return 0
-    except OutOfTime: save_json(state, dict(what="saved", done=0, total=0)); return os.EX_TEMPFAIL
+    except OutOfTime: save_json(state, dict(what="saved")); return os.EX_TEMPFAIL
     except Exception as e:
         kind = "" if isinstance(e, KdnbError) else f"{type(e).__name__}: "
         save_json(state, dict(ended=" ".join(f"{kind}{e}".split()))); return 2

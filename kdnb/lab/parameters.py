@@ -7,7 +7,7 @@ __all__ = ['home', 'experiments', 'notebooks', 'own_notebooks', 'notebook', 'ado
            'parse_value', 'typed', 'parameters', 'check_parameters', 'given', 'data_name']
 
 # %% ../../nbs/lab/01_parameters.ipynb #a53a53bd
-import ast, io, json, math, os, re, tokenize
+import ast, json, math, os, re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,14 +119,13 @@ class Parameter:
     def allows(self, value) -> bool:
         "Is this value, or this element of a list, one of those allowed?"
         if self.choices: return str(value) in self.choices
-        if (self.low, self.high) == (-math.inf, math.inf): return not isinstance(value, float) or math.isfinite(value)
+        if not self.allowed: return not isinstance(value, float) or math.isfinite(value)
         return type(value) in (int, float) and self.low <= value <= self.high
 
 # %% ../../nbs/lab/01_parameters.ipynb #d51c905d
 def _read_parameter(line: str) -> Parameter: # name: type = default  # help {constraint}
     node, = ast.parse(line).body
-    tokens = tokenize.generate_tokens(io.StringIO(line).readline)
-    comment = next((t.string for t in tokens if t.type == tokenize.COMMENT), "").lstrip("# ")
+    comment = line.encode()[node.end_col_offset:].decode().lstrip("# ")
     help = " ".join(re.sub(r"\{[^{}]*\}", "", comment).split())
     parameter = Parameter(node.target.id, node.annotation.id, ast.literal_eval(node.value), help)
     if parameter.type not in _TYPES: raise ValueError(f"{parameter.type} is no type for a parameter")
@@ -140,36 +139,34 @@ def _read_parameter(line: str) -> Parameter: # name: type = default  # help {con
     return parameter
 
 # %% ../../nbs/lab/01_parameters.ipynb #7ca1b1d2
-def _refuse(parameter: Parameter, value):
-    allowed = f"{parameter.type}{', ' * bool(parameter.allowed)}{parameter.allowed}"
-    help = f"It means: {parameter.help or parameter.name}."
-    raise KdnbError(f"parameter {parameter.name} cannot be {value!r}. Allowed: {allowed}. {help}")
+def _refuse(p: Parameter, value):
+    allowed = ", ".join(filter(None, (p.type, p.allowed)))
+    raise KdnbError(f"parameter {p.name} cannot be {value!r}. Allowed: {allowed}. It means: {p.help or p.name}.")
 
 
-def _check_value(parameter: Parameter, value): # the value, of the parameter's type; a whole number counts as a float
-    kind = _TYPES[parameter.type]
-    if kind is float and type(value) is int: value = float(value)
-    if kind is list and isinstance(value, tuple): value = list(value)
-    if type(value) is kind and all(map(parameter.allows, value if kind is list else [value])): return value
-    _refuse(parameter, value)
+def _check_value(p: Parameter, value): # the value, of the parameter's type; a whole number counts as a float
+    kind = _TYPES[p.type]
+    if (kind, type(value)) in ((float, int), (list, tuple)): value = kind(value)
+    if type(value) is kind and all(map(p.allows, value if kind is list else [value])): return value
+    _refuse(p, value)
 
 # %% ../../nbs/lab/01_parameters.ipynb #cf708b68
-def _number(text): # 8/255; YAML wants a point in 1e-3
+def _fraction(text): # 8/255
     over, _, under = text.partition("/")
     return float(over) / float(under or 1)
 
 
 def parse_value(
-    parameter: Parameter,
+    p: Parameter,
     text: str, # as typed on a command line
 ): # a checked value
     "Read a typed value: a float may be a fraction (8/255), a list needs no brackets, the rest is YAML."
-    if parameter.type == "str": return _check_value(parameter, text)
-    if parameter.type == "list" and not text.strip().startswith("["): text = f"[{text}]"
-    try: value = _number(text) if parameter.type == "float" else yaml.safe_load(text)
-    except (ValueError, ZeroDivisionError, RecursionError, yaml.YAMLError): _refuse(parameter, text)
-    def number(v): return _number(v) if isinstance(v, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", v) else v
-    return _check_value(parameter, [number(v) for v in value] if isinstance(value, list) else value)
+    def number(v): return float(v) if isinstance(v, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", v) else v
+    if p.type == "str": return _check_value(p, text)
+    if p.type == "list" and not text.strip().startswith("["): text = f"[{text}]"
+    try: value = _fraction(text) if p.type == "float" else yaml.safe_load(text)
+    except (ValueError, ZeroDivisionError, RecursionError, yaml.YAMLError): _refuse(p, text)
+    return _check_value(p, [number(v) for v in value] if isinstance(value, list) else value) # YAML wants 1.0e-3
 
 
 def typed(value) -> str:
@@ -190,11 +187,10 @@ def parameters(name: str) -> dict: # parameter's name -> Parameter
         if not line.strip() or line.lstrip().startswith("#"): continue
         try: parameter = _read_parameter(line)
         except (SyntaxError, ValueError, AttributeError) as e:
-            raise KdnbError(f"{path}: the parameter line {line!r} is not of the form "
-                            f"`name: type = default  # help {{constraint}}` ({e}).") from None
+            form = "`name: type = default  # help {constraint}`"
+            raise KdnbError(f"{path}: the parameter line {line!r} is not of the form {form} ({e}).") from None
         found[parameter.name] = parameter
-    if sum(p.each for p in found.values()) > 1:
-        raise KdnbError(f"{path} marks more than one parameter with {{each}}. At most one is allowed.")
+    if sum(p.each for p in found.values()) > 1: raise KdnbError(f"{path} marks two parameters {{each}}. Mark one.")
     return found
 
 
@@ -214,7 +210,7 @@ def check_parameters(
     fixed = {"variants", *(k for k, p in known.items() if p.place)}
     for variant in full.get("variants", []):
         if not isinstance(variant, dict):
-            raise KdnbError(f"variants of {name}: {variant!r} is no set of parameters. Give a list of {{name: value}}.")
+            raise KdnbError(f"variants of {name}: {variant!r} is no set of parameters, {{name: value}}.")
         if bad := sorted(fixed & set(variant)):
             raise KdnbError(f"variants of {name} cannot differ in {bad[0]!r}. Leave it out: it is one for a call.")
         _check(name, variant, known)

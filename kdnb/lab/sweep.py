@@ -66,10 +66,9 @@ class _Point:
             try: return not find_run(str(self.root), id).why
             except KdnbError: return False
         record = self.log.with_suffix(".runs")
-        for ids in (load_json(record) if record.exists() else [],
-                    [run.id for run in each_run(self.call.notebook, self.call.params)]):
-            if ids and all(map(whole, ids)): return ids
-        return []
+        said = load_json(record) if record.exists() else []
+        named = [run.id for run in each_run(self.call.notebook, self.call.params)]
+        return next((ids for ids in (said, named) if ids and all(map(whole, ids))), [])
 
 
 def one_point(name: str, params: dict, values: dict = None, label: str = "", logs: Path = None) -> _Point:
@@ -133,15 +132,16 @@ def _collect(points: list): # -> DataFrame
 # %% ../../nbs/lab/05_sweep.ipynb #97c2b58d
 def _choose_metric(rows, grid: dict, metric: str = None) -> str: # a column of results
     there = [c for c in rows if c not in grid and c != "run"]
-    if metric and metric not in there: raise KdnbError(nearest(metric, there, "metric"))
     if not there: raise KdnbError("these runs left no numbers to draw. A notebook leaves them in work.metrics.")
-    return metric or next((m for m in ("valid_adv_acc", "valid_acc") if m in there), there[0])
+    metric = metric or next((m for m in ("valid_adv_acc", "valid_acc") if m in there), there[0])
+    if metric in there: return metric
+    raise KdnbError(nearest(metric, there, "metric"))
 
 
 def _choose_x(grid: dict, x: str = None) -> str: # a parameter
     names = _swept(grid)
     if x and x not in names: raise KdnbError(nearest(x, names, "--x:", "It must be a parameter with several values."))
-    return x or next((name for name in names if name != "seed"), names[0])
+    return x or next((name for name in names if name != "seed"), "seed")
 
 # %% ../../nbs/lab/05_sweep.ipynb #20909d42
 def _slurm_resources(words=()) -> dict: # from NAME=VALUE, ...
@@ -149,9 +149,8 @@ def _slurm_resources(words=()) -> dict: # from NAME=VALUE, ...
     if not shutil.which("sbatch"): raise KdnbError("there is no sbatch here. Call kdnb on the cluster's login node.")
     if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
         raise KdnbError("--executor slurm needs Snakemake's plugin. In the clone: pip install -e '.[slurm]'")
-    for word in words:
-        if not re.fullmatch(r"\w+=.+", word):
-            raise KdnbError(f"--resources {word!r} is not of the form NAME=VALUE, e.g. runtime=120.")
+    if bad := [word for word in words if not re.fullmatch(r"\w+=.+", word)]:
+        raise KdnbError(f"--resources {bad[0]!r} is not of the form NAME=VALUE, e.g. runtime=120.")
     return dict(mem_mb="4000") | dict(word.split("=", 1) for word in words)
 
 # %% ../../nbs/lab/05_sweep.ipynb #aefc03d5
@@ -207,12 +206,11 @@ def sweep(
         failed = {p.call.label: f"{board.failed.get(p.call.key, 'it was not carried out').rstrip('.')}. "
                                 f"Log: {show_path(p.log)}" for p in todo if not p.ids}
     for label, reason in failed.items(): print(f"{label} failed: {reason}", file=stream)
-    again = "Start the same command again to try once more."
+    again = "The same command tries once more."
     if len(failed) == n: raise KdnbError(f"all {n} points failed, the first: {next(iter(failed.values()))}. {again}")
-    table = _write(points, grid, out, command, metric, x)
+    table = _write(points, grid, out, command, metric, x).read_text(encoding="utf-8").split("![")[0]
     files = ", ".join(sorted(p.name for p in out.iterdir() if p.name[0] != "."))
-    print(f"\n{plain_table(table.read_text(encoding='utf-8').split('![')[0])}\n\n{show_path(out)}: {files}",
-          file=stream)
+    print(f"\n{plain_table(table)}\n\n{show_path(out)}: {files}", file=stream)
     if failed:
         raise KdnbError(f"{len(failed)} of {n} points failed: {'; '.join(failed)}; the table holds the others. {again}")
     done = f"done in {clock(time.monotonic() - begun)}" if todo else f"nothing to do: all {n} points are there"

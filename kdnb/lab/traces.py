@@ -76,13 +76,15 @@ _NOTES = {"nearest", "warn", "one_of"}  # calls that speak to a person; only the
 
 def _fields(node: ast.AST) -> list: # (name, value) of the parts that mean something
     if isinstance(node, ast.Raise): return [("exc", node.exc.func if isinstance(node.exc, ast.Call) else node.exc)]
-    called = isinstance(node, ast.Call) and _last(node.func)
+    called = isinstance(node, ast.Call) and _last(node)
     if called in _NOTES: return [("func", node.func), ("args", node.args[:1] if called == "one_of" else [])]
     skip = _UNSAID | ({"annotation"} if isinstance(node, ast.arg) else set())
     return [(k, v) for k, v in ast.iter_fields(node) if k not in skip and v is not None and v != []]
 
 
-def _last(node) -> str: return getattr(node, "attr", getattr(node, "id", "")) # functools.cache -> cache
+def _last(node) -> str: # functools.cache -> cache, and so is the call functools.cache()
+    node = getattr(node, "func", node)
+    return getattr(node, "attr", getattr(node, "id", ""))
 
 
 def _says(node) -> bool: # neither a text nor an import (what the names stand for is looked up)
@@ -90,17 +92,13 @@ def _says(node) -> bool: # neither a text nor an import (what the names stand fo
     return not text and not isinstance(node, (ast.Import, ast.ImportFrom))
 
 
-def _plain(node) -> str: # a node of a syntax tree, or a list of them, written out
-    if isinstance(node, list): return f"[{','.join(_plain(n) for n in node if _says(n))}]"
+def _plain(node, parts: list = None) -> str: # a node of a syntax tree, or a list of them, written out
+    "To `parts` go all nodes that mean something."
+    if isinstance(node, list): return f"[{','.join(_plain(n, parts) for n in node if _says(n))}]"
+    if parts is not None and isinstance(node, ast.AST): parts.append(node)
     if isinstance(node, ast.Constant) or not isinstance(node, ast.AST): return repr(getattr(node, "value", node))
-    return f"{type(node).__name__}({','.join(f'{k}={_plain(v)}' for k, v in _fields(node))})"
+    return f"{type(node).__name__}({','.join(f'{k}={_plain(v, parts)}' for k, v in _fields(node))})"
 
-
-def _walk(node): # the nodes that mean something
-    if isinstance(node, list): yield from (n for part in node if _says(part) for n in _walk(part))
-    elif isinstance(node, ast.AST):
-        yield node
-        for _, value in _fields(node): yield from _walk(value)
 
 # %% ../../nbs/lab/00_traces.ipynb #9a24eb55
 _HOME = Path(kdnb.__file__).resolve().parent
@@ -122,11 +120,11 @@ class _Piece:
         def dotted(n):
             if isinstance(n, ast.Name): return n.id
             return f"{n.value.id}.{n.attr}" if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) else ""
-        found = list(_walk(nodes))
+        found = []; self.text = _plain(nodes, found)
         looked_up = [c for n in found if isinstance(n, ast.Compare) for c in n.comparators]
         looked_up += [n.value for n in found if isinstance(n, ast.Subscript)]
         times, keyed = (Counter(map(dotted, part)) for part in (found, looked_up))
-        self.text, self.names = _plain(nodes), sorted({*times} - {""}) # names: that it refers to
+        self.names = sorted({*times} - {""}) # that it refers to
         self.keyed = {k for k in keyed if keyed[k] == times[k]} # only to look entries up: x in TABLE, TABLE[x]
         self.called = {dotted(n.func) for n in found if constant and isinstance(n, ast.Call)} # when it was imported
         self.words = {n.value for n in found if isinstance(n, ast.Constant) and isinstance(n.value, str)}
@@ -150,7 +148,7 @@ class _Room:
             names = []
             if isinstance(node, _DEFINITIONS): names = [within + node.name]
             elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-                targets = getattr(node, "targets", [getattr(node, "target", None)])
+                targets = getattr(node, "targets", None) or [node.target]
                 names = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and not within]
             else: self._take([n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)], within)
             for name in names: self.nodes.setdefault(name, []).append(node)
@@ -159,7 +157,7 @@ class _Room:
     def kind(self, name: str): return type(self.nodes.get(name, [None])[0]) # of node
 
     def _piece(self, name: str, words: frozenset = None) -> _Piece: # words: only these entries of a table
-        first, *more = nodes = self.nodes[name]
+        nodes = self.nodes[name]; first = nodes[0]
         if isinstance(first, _FUNCTIONS): return _Piece(nodes)
         if not isinstance(first, ast.ClassDef): return _Piece([_chosen(n, words) for n in nodes], constant=True)
         fields = (n for n in first.body if not isinstance(n, _DEFINITIONS)) # its methods count where they are entered
@@ -169,7 +167,7 @@ class _Room:
 def _chosen(node, words) -> list: # the entries of a table that were asked for; all of what is none
     table, entries = node.value, {}
     if isinstance(table, ast.Dict): entries = dict(zip((getattr(k, "value", None) for k in table.keys), table.values))
-    elif isinstance(table, ast.Call) and _last(table.func) == "dict" and not table.args:
+    elif isinstance(table, ast.Call) and _last(table) == "dict" and not table.args:
         entries = {k.arg: k.value for k in table.keywords}
     elif isinstance(table, (ast.Tuple, ast.List, ast.Set)): entries = {getattr(e, "value", None): e for e in table.elts}
     if words is None or not entries or not all(isinstance(k, str) for k in entries): return [node]
@@ -197,8 +195,8 @@ def _find(room: _Room, name: str) -> tuple: # (room, name) of a definition; else
 
 
 def _cached(nodes: list) -> bool: # by functools
-    decorators = (d.func if isinstance(d, ast.Call) else d for n in nodes for d in getattr(n, "decorator_list", ()))
-    return any(_last(d) in ("cache", "lru_cache", "cached_property") for d in decorators)
+    decorators = {_last(d) for n in nodes for d in getattr(n, "decorator_list", ())}
+    return bool(decorators & {"cache", "lru_cache", "cached_property"})
 
 
 def _gather(room: _Room, piece: _Piece, words: frozenset, follow: bool, found: dict):
@@ -208,11 +206,10 @@ def _gather(room: _Room, piece: _Piece, words: frozenset, follow: bool, found: d
         if there is None:
             if known: found[name] = known # of another package
             continue
-        is_function = there.kind(known) in _FUNCTIONS
-        keyed = name in piece.keyed and there.kind(known) not in _DEFINITIONS
+        kind = there.kind(known); keyed = name in piece.keyed and kind not in _DEFINITIONS
         if f"{there.name}:{known}{'[]' * keyed}" in found or not _counts(there.name, known): continue
-        deep = follow or name in piece.called or is_function and _cached(there.nodes[known])
-        if deep or not is_function: _add(there, known, words, deep, found, keyed)
+        deep = follow or name in piece.called or kind in _FUNCTIONS and _cached(there.nodes[known])
+        if deep or kind not in _FUNCTIONS: _add(there, known, words, deep, found, keyed)
 
 
 def _add(room: _Room, name: str, words: frozenset, follow: bool, found: dict, keyed: bool = False):
@@ -222,9 +219,8 @@ def _add(room: _Room, name: str, words: frozenset, follow: bool, found: dict, ke
     _gather(room, piece, words, follow, found)
     own = name.rpartition(".")[0]
     if own and f"{room.name}:{own}" not in found: _add(room, own, words, False, found)
-    if follow and room.kind(name) is ast.ClassDef:
-        for method in room.nodes:
-            if method.startswith(f"{name}.") and room.kind(method) in _FUNCTIONS: _add(room, method, words, True, found)
+    for method in room.nodes if follow and room.kind(name) is ast.ClassDef else ():
+        if method.startswith(f"{name}.") and room.kind(method) in _FUNCTIONS: _add(room, method, words, True, found)
 
 
 _own = functools.lru_cache(99)(_Room) # of a notebook or a file of the user's
@@ -238,8 +234,8 @@ def digests(
 ) -> dict: # name -> digest; without the functions that are not there any more
     "What each function means now, for a run with such parameters."
     own, made = {key: _own(key, source) for key, source in (sources or {}).items()}, {}
-    named = {key: (_room(module), name) for key in functions for module, name in [key.split(":")]}
-    named = {key: (room, name) for key, (room, name) in named.items() if room and room.kind(name) in _FUNCTIONS}
+    named = {key: (room, name) for key in functions for module, name in [key.split(":")]
+             if (room := _room(module)) and room.kind(name) in _FUNCTIONS}
     whole = {key: _Piece(room.body) for key, room in own.items()}
     pieces = [*(room.piece(name) for room, name in named.values()), *whole.values()]
     words = frozenset(words).union(*(piece.words for piece in pieces))
