@@ -344,7 +344,7 @@ def check_data(params: list):
 
 
 def _summary(folder: Path, full: Path) -> str: # full: of the committed report
-    "A report's tables as text, beside the committed ones, and where the files are."
+    "A report's tables, beside the committed ones, and where the files are."
     lines, other = [], full.resolve() != folder.resolve()
     for path in sorted(folder.glob("table*.md")):
         lines += [plain_table(path.read_text(encoding="utf-8")), ""]
@@ -369,7 +369,7 @@ def reproduce(
     stream=None, # for the progress; None: standard output
     time_budget: float = math.inf, # minutes, then everything saves and ends with `OutOfTime`
 ) -> Plan:
-    "Make the tables and figures of studies: only what is missing is made."
+    "Make the tables and figures of studies, only what is missing."
     say = partial(print, file=stream or sys.stdout, flush=True)
     begun, deadline = time.monotonic(), time.time() + 60 * time_budget
     if not time_budget > 0:
