@@ -154,10 +154,10 @@ class progress:
 
 
 def progress_line(
-    state: dict, # what `progress` writes: what, done, total, note
+    state: dict, # what `progress` writes: what, done, total, note; or what alone
 ) -> str: # "━━━━━─────────────── 1 of 4, epoch, loss 2.3"
     "Such a file for a person."
-    what, done, total = state["what"], state["done"], state["total"]
+    what, done, total = state["what"], state.get("done", 0), state.get("total", 0)
     if not total: return what
     full, note = int(20 * min(done / total, 1.)), f", {state['note']}" if state["note"] else ""
     return f"{'━' * full}{'─' * (20 - full)} {done} of {total}, {what}{note}"

@@ -386,12 +386,10 @@ def reproduce(
             f"{len(calls)} steps to do ({len(missing)} of {len(plan.steps)} runs), {jobs} at a time")
         drive(calls, plan.runs, jobs, plan.data, stream, deadline)
     changed = [publish(find_run(str(plan.runs), id), plan.out/study) for study, id in plan.reports.items()]
-    words = f"done in {clock(time.monotonic() - begun)}"
-    if not last:
-        there = f": all {len(plan.steps)} runs and the report are there"
-        words = "nothing to do" + (" but to copy the report" if any(changed) else there)
-        say(f"{words}.")
-    full = home()/"figures"/"full"/data_name(plan.data)
-    for study in plan.reports: say(f"\n{_summary(plan.out/study, full/study)}")
+    words = f"done in {clock(time.monotonic() - begun)}" if last else "nothing to do but to copy the report"
+    if last or any(changed):
+        full = home()/"figures"/"full"/data_name(plan.data)
+        for study in plan.reports: say(f"\n{_summary(plan.out/study, full/study)}")
+    else: words = f"nothing to do: all {len(plan.steps)} runs are there, and the tables and figures in {show_path(plan.out)}"
     say(f"\n{words}. Runs: {show_path(plan.runs)}; executed notebooks: {show_path(plan.runs/'logs')}")
     return plan
