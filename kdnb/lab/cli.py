@@ -120,7 +120,7 @@ _COMMANDS = { # name -> one line, text, examples, arguments
         "--out": dict(metavar="FILE", help="(default: exported/<checkpoint>.onnx or .pt2)"),
         "--shape": dict(nargs=3, type=int, metavar=("C", "H", "W"), help="of an image; a checkpoint knows it")}),
     "doctor": ("is everything here that kdnb needs?", _DOCTOR, (), {}),
-    "list": ("list studies, profiles and notebooks, or one notebook's parameters", "", ("kdnb list", "kdnb list train"), {
+    "list": ("list studies, profiles and notebooks, or one notebook's parameters", "", ("kdnb list train",), {
         "notebook": dict(nargs="?", metavar="NOTEBOOK", help="only this notebook")})}
 
 # %% ../../nbs/lab/08_cli.ipynb #f7b663ed
@@ -134,7 +134,8 @@ def _profiles() -> str: # a line each
 class _Parser(argparse.ArgumentParser):
     "A parser whose errors are one line, as all others of kdnb."
     def error(self, message):
-        if word := re.search(r"invalid choice: '(.*?)'", message): raise KdnbError(nearest(word[1], _COMMANDS, "command"))
+        choice = re.search(r"invalid choice: '(.*?)'", message)
+        if choice: raise KdnbError(nearest(choice[1], _COMMANDS, "command"))
         message = re.sub(r".*arguments are required", "missing", message).removeprefix("argument ")
         message = re.sub(r": invalid (\w+) value: (.*)", r" cannot be \2. Allowed: \1", message)
         raise KdnbError(f"{message}. See {self.prog} --help")
@@ -174,11 +175,11 @@ def _describe(name: str) -> str:
 
 def _list_all() -> str:
     "What there is."
-    there = notebooks()
-    return "\n".join(["studies (kdnb reproduce STUDY)", *(f"  {n}: {about(there[n])}" for n in known_studies() if n in there),
-                      "", "profiles (kdnb reproduce --profile PROFILE)", _profiles(),
-                      "", "notebooks (kdnb run NOTEBOOK -p name value; kdnb list NOTEBOOK: its parameters)",
-                      *(f"  {n}: {about(path)}" for n, path in there.items())])
+    lines = {name: f"  {name}: {about(path)}" for name, path in notebooks().items()}
+    return "\n".join(["studies (kdnb reproduce STUDY)", *(lines[n] for n in known_studies() if n in lines), "",
+                      "profiles (kdnb reproduce --profile PROFILE)", _profiles(), "",
+                      "notebooks (kdnb run NOTEBOOK -p name value; kdnb list NOTEBOOK: its parameters)",
+                      *lines.values()])
 
 # %% ../../nbs/lab/08_cli.ipynb #6b47ccf7
 def _last_text(log: Path) -> str: # what an executed notebook shows in its last cell

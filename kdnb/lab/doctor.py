@@ -42,9 +42,10 @@ def _packages() -> list: # of lines
     "Python, the clone, and the packages that settings.ini asks for."
     config = configparser.ConfigParser(delimiters=["="])
     config.read(home()/"settings.ini", encoding="utf-8")
-    facts, git, least = config["DEFAULT"], revision(home()), config["DEFAULT"]["min_python"]
+    facts, git = config["DEFAULT"], revision(home())
     commit = f"commit {git['commit'][:12]}{', with changes' * git['dirty']}" if git["commit"] else "no git"
-    old, wrong = sys.version_info[:2] < tuple(map(int, least.split("."))), "; ".join(_unmet(facts["requirements"]))
+    least, wrong = facts["min_python"], "; ".join(_unmet(facts["requirements"]))
+    old = sys.version_info[:2] < tuple(map(int, least.split(".")))
     lines = [_line("kdnb", f"{facts['version']} in {home()} ({commit})"),
              _line("python", f"{platform.python_version()}, {sys.executable}", f"use Python {least} or newer" * old),
              _line("packages", wrong or "as settings.ini asks", f"in {home()}: pip install -e ." * bool(wrong))]
@@ -91,7 +92,8 @@ def _second(): # in the second process
     for name, place in PLACES.items():
         place = home()/"data"/place
         step = f"kdnb run train -p data {name} -p download true; or put its official files into {place}"
-        print(_line(name, place) if place.exists() else _line(name, f"not here; only --data {name} needs it", step, "missing"))
+        found, step = (place, "") if place.exists() else (f"not here; only --data {name} needs it", step)
+        print(_line(name, found, step, "missing" if step else "ok"))
 
 
 def _torch_and_data() -> list: # of lines

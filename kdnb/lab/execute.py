@@ -82,7 +82,8 @@ class Driver:
         "Let what computes save and end; the second time, raise."
         if self.number: raise Stopped(number)
         self.number = number; self.set_deadline(min(self.deadline, time.time()))
-        print("\nstopping: trainings save what they have. Ctrl-C ends everything at once.", file=sys.stderr, flush=True)
+        words = "stopping: trainings save what they have. Once more (Ctrl-C) ends everything at once."
+        print(f"\n{words}", file=sys.stderr, flush=True)
 
     def __enter__(self):
         self.set_deadline(self.deadline); os.environ["KDNB_STOP"] = str(self.file)

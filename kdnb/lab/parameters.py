@@ -59,7 +59,7 @@ def adopt(
         raise KdnbError(f"there is no notebook {name}. Give a path, or one of: {', '.join(notebooks())}.")
     if path.parent == experiments(): return path.stem
     if path.stem in notebooks():
-        raise KdnbError(f"{path.stem} is the name of an experiment notebook of kdnb. Rename {name}.")
+        raise KdnbError(f"kdnb has a notebook {path.stem} of its own. Rename {name}.")
     if not re.fullmatch(r"[A-Za-z_][\w-]*", path.stem):
         raise KdnbError(f"{name} cannot name runs. Rename it: letters, digits, _ and - only, a letter first.")
     os.environ["KDNB_OWN"] = os.pathsep.join(map(str, (own_notebooks() | {path.stem: path}).values()))

@@ -51,10 +51,10 @@ def _others(grid: dict, x: str) -> list: return [key for key in _swept(grid) if 
 @dataclass
 class _Point:
     "A point of a grid, or the call of `kdnb run`."
-    values: dict # the parameters that were given, by column
-    call: Call # labelled by those that are swept
+    call: Call
     root: Path # folder of its runs
     logs: Path # of the command
+    values: dict = None # the parameters that were given, by column
 
     @property
     def log(self) -> Path: return self.logs/f"{self.call.key}.ipynb"
@@ -71,14 +71,14 @@ class _Point:
         return next((ids for ids in (said, named) if ids and all(map(whole, ids))), [])
 
 
-def one_point(name: str, params: dict, values: dict = None, label: str = "", logs: Path = None) -> _Point:
+def one_point(name: str, params: dict) -> _Point:
     "The call of a notebook with some parameters."
     known = parameters(name)
     places = dict(root=str(home()/"data")) if "root" in known and name not in own_notebooks() else {}
     params = check_parameters(name, places | params)
     root = runs_root(params.get("runs", ""), params.get("data") or "fashion_mnist_mini")
     key = f"{name}-{short_hash([name, {k: v for k, v in params.items() if not known[k].place}])[:10]}"
-    return _Point(values, Call(name, params, None, [], label or name, 10., key), root, logs or root/"logs")
+    return _Point(Call(name, params, None, [], name, 10., key), root, root/"logs")
 
 
 def _show(value) -> str: # for a reader
@@ -90,19 +90,20 @@ def plan_points(
     grid: dict, # from `read_grid`
 ) -> list: # of points, in the order of the grid, each once
     "Every combination of values."
-    points, logs, each = {}, None, next((p for p in parameters(name).values() if p.each), None)
+    points, each = {}, next((p for p in parameters(name).values() if p.each), None)
     for combination in itertools.product(*grid.values()):
         values = dict(zip(grid, combination)); params = dict(values)
         if each and each.single in grid: params[each.name] = [params.pop(each.single)]
-        label = ", ".join(f"{k} = {_show(values[k])}" for k in _swept(grid))
-        point = one_point(name, params, values, label, logs)
-        logs = point.logs; points.setdefault(point.call.key, point)
-    return list(points.values())
+        point = one_point(name, params)
+        points.setdefault(point.call.key, point).values = values
+    for point in (found := list(points.values())):
+        point.call.label = ", ".join(f"{k} = {_show(point.values[k])}" for k in _swept(grid))
+        point.logs = found[0].logs
+    return found
 
 # %% ../../nbs/lab/05_sweep.ipynb #df61bd64
 _COUNTS = ("parameters", "forward", "backward", "teacher_forward", "teacher_backward", "seconds", "peak_memory_mib")
-_NO_RESULTS = {"experiment", "id", "params", "seed", "resumed", "versions", "revision", "hardware", "files",
-               "code", "used", "follow", "fingerprint"}
+_NO_RESULTS = {"params", "seed", "hardware", "files"}  # numbers of metrics.json that say how the run was made
 _NO_COLUMNS = ["epoch", "seconds", "lr", "chosen", "kept"]  # of a history
 
 

@@ -139,7 +139,7 @@ class _Room:
         for node in (n for top in self.body for n in ast.walk(top)): # imports may stand anywhere
             if isinstance(node, ast.ImportFrom):
                 base = name.split(".")[:-node.level] if node.level else []
-                module = ".".join([*base, *([node.module] if node.module else [])])
+                module = ".".join(filter(None, (*base, node.module)))
                 self.imports |= {a.asname or a.name: (module, a.name) for a in node.names}
             elif isinstance(node, ast.Import): self.imports |= {a.asname: (a.name, "") for a in node.names if a.asname}
 
@@ -259,10 +259,10 @@ def _module_of(file: str) -> str: # "" outside of kdnb
 def entered() -> tuple: # (names of functions, "module:function" or "module:class.method"; ids of runs)
     "What the present run went through: in its turn, and outside of any turn."
     found = {**_records[-1][0], **_seen}.values()
-    codes = [c for c in found if not isinstance(c, str)]
-    names = {(_module_of(c.co_filename), c.co_qualname.split(".<locals>")[0]) for c in codes}
+    runs = {v for v in found if isinstance(v, str)}
+    names = {(_module_of(c.co_filename), c.co_qualname.split(".<locals>")[0]) for c in found if c not in runs}
     there = (f"{m}:{name}" for m, name in names if _counts(m, name) and _room(m).kind(name) in _FUNCTIONS)
-    return sorted(there), sorted(v for v in found if isinstance(v, str))
+    return sorted(there), sorted(runs)
 
 
 def changed_since() -> set: # names of modules
