@@ -74,13 +74,12 @@ def _panels(n, size, down=1, **options) -> tuple: # (figure, list of axes, row b
     return fig, list(axes.flat)
 
 
-def _per_panel(rows, label, height, width=None, by="panel", **options) -> tuple: # (figure, [(axes, value, rows)])
+def _per_panel(rows, height, width=None, by="panel", **options) -> tuple: # (figure, [(axes, value, rows)])
     "A panel each value of a column, with a common y axis; width: inches in all and a panel."
     if by not in rows: rows = rows.assign(**{by: ""})
     values = _order(rows[by]); n = len(values)
     fixed, each = width or ((2.1, 2.25) if n < 3 else (.9, 2.1))
     fig, axes = _panels(n, (fixed + each*n, height), **dict(sharey=True) | options)
-    axes[0].set_ylabel(label)
     if by == "panel":
         for ax, value in zip(axes, values): ax.set_title(value)
     return fig, [(ax, value, rows[rows[by] == value]) for ax, value in zip(axes, values)]
@@ -114,8 +113,9 @@ def _legend_above(fig, handles, columns=None, **look):
     _legend(fig, handles, columns or -(-len(handles) // rows), **dict(handlelength=2.6) | look)
 
 
-def _fix(fig):
-    "Lay the figure out for good, so that every later drawing puts everything in the same place."
+def _fix(fig, label=None):
+    "Name the first y axis, and lay the figure out for good: every later drawing puts everything in the same place."
+    if label: fig.axes[0].set_ylabel(label)
     fig.draw_without_rendering(); fig.draw_without_rendering()  # the second time with the room that the labels need
     fig.set_layout_engine("none")
     return fig
@@ -203,11 +203,11 @@ def _crowded(ends, limits) -> bool:
     return len(y) > 4 and (y[4:] - y[:-4]).min() < .3*(limits[1] - limits[0])
 
 # %% ../nbs/16_plots.ipynb #54a8cf09
-def _curves(rows, x, xlabel, value, label, marks, roles, scale=100., limits=(None, None), **ticks):
+def _curves(rows, x, xlabel, value, marks, roles, scale=100., limits=(None, None), **ticks):
     "One panel each value of `panel`, names at the lines' ends, or in a legend where ends crowd."
     need_columns(rows, ["panel", "series", x, value])
     looks = _looks(rows.series, roles)
-    fig, panels = _per_panel(rows, label, 2.7, (2.1, 2.15))
+    fig, panels = _per_panel(rows, 2.7, (2.1, 2.15))
     last, same = panels[-1][1], len({tuple(_order(part.series)) for *_, part in panels}) == 1
     ends = [_draw_lines(ax, part, x, looks, value, scale) for ax, _, part in panels]
     for (ax, panel, _), found in zip(panels, ends): found += _draw_marks(ax, marks, panel, panel == last, value, scale)
@@ -230,7 +230,7 @@ def curves_by_epoch(
     scale: float = 100., # fractions become percent; 1 for a loss
 ):
     "One panel each value of `panel`, sharing the y axis; mean and std over seeds."
-    return _fix(_curves(rows, "epoch", "epoch", value, label, marks, roles, scale, n=5, integer=True))
+    return _fix(_curves(rows, "epoch", "epoch", value, marks, roles, scale, n=5, integer=True), label)
 
 # %% ../nbs/16_plots.ipynb #345fa8d4
 def _mark_radii(ax, marks, panel, widest):
@@ -250,9 +250,9 @@ def curves_by_eps(
     label: str = "accuracy (%)", # of the y axis
 ):
     "One panel each value of `panel`, from 0 to 100 %; mean and std over seeds."
-    fig = _curves(rows, "eps", _EPS, "accuracy", label, _guess(chance), roles, limits=(-3, 103), n=4, steps=_ROUND)
+    fig = _curves(rows, "eps", _EPS, "accuracy", _guess(chance), roles, limits=(-3, 103), n=4, steps=_ROUND)
     for ax, panel in zip(fig.axes, _order(rows.panel)): _mark_radii(ax, marks, panel, rows.eps.max())
-    return _fix(fig)
+    return _fix(fig, label)
 
 # %% ../nbs/16_plots.ipynb #4c1666bd
 _SIGNS = ListedColormap(["#7b5aa6", "#ffffff", "#e08214"])  # -1, 0, +1
@@ -317,7 +317,7 @@ def step_panels(
     "One panel a radius; a colour each target; solid: this step, dashed: every step so far."
     need_columns(rows, ["eps", "step", "target", "kind", "accuracy"])
     looks = {t: dict(zip(("color", "marker"), _style(t, roles))) for t in _order(rows.target)}
-    fig, panels = _per_panel(rows, "accuracy (%)", 2.9, (1., 1.95), "eps", sharex=True)
+    fig, panels = _per_panel(rows, 2.9, (1., 1.95), "eps", sharex=True)
     for ax, eps, part in panels:
         for target, look in looks.items():
             now, so_far = (part[(part.target == target) & (part.kind == kind)].groupby("step").accuracy
@@ -332,7 +332,7 @@ def step_panels(
     columns = max(len(lines), len(kinds))
     for some in (lines, kinds): some += [_key(" ", alpha=0)]*(columns - len(some))
     _legend(fig, [h for pair in zip(lines, kinds) for h in pair], columns)  # it is filled column by column: two rows
-    return _fix(fig)
+    return _fix(fig, "accuracy (%)")
 
 # %% ../nbs/16_plots.ipynb #3da02057
 def heatmap(
@@ -362,8 +362,7 @@ def heatmap(
         ax.set(title=f"{title}: best {table.values[i, j]:.1f} %", xlabel=labels[0], ylabel="")
         for axis, names in ((ax.xaxis, table.columns), (ax.yaxis, table.index)): _name_cells(axis, names, 12 if few else 10)
         ax.tick_params(length=0, rotation=0)
-    axes[0].set_ylabel(labels[1])
-    return _fix(fig)
+    return _fix(fig, labels[1])
 
 
 def _text(value) -> str: return f"{value:g}" if isinstance(value, float) else str(value)  # for a label
@@ -392,7 +391,7 @@ def ladder(
     need_columns(rows, ["step", "accuracy", "low", "high"])
     names = _order(rows.step)
     roles = {**dict.fromkeys(names, "student"), names[0]: "released", **(roles or {})}
-    fig, panels = _per_panel(rows, "", .9 + .29*len(names), (2.2, 2.1))
+    fig, panels = _per_panel(rows, .9 + .29*len(names), (2.2, 2.1))
     widest = 100 * np.nanmax([part.high.max() - part.low.min() for *_, part in panels])
     for ax, _, part in panels:
         part = 100 * part.set_index("step")[["accuracy", "low", "high"]].astype(float)
@@ -470,14 +469,8 @@ def _place_names(
              va=("center", "bottom", "top")[v], arrowprops=line if np.hypot(dx, dy) > 8 else None)
 
 # %% ../nbs/16_plots.ipynb #cbec9dfb
-def _means(rows, by) -> pd.DataFrame: # by, mx, my, sx, sy: mean and std (0 with one seed) in percent
-    done = rows.dropna(subset=["clean", "robust"]).astype(dict(clean=float, robust=float))
-    across, up = (summarise(done.assign(of=100*done[c]), by, "of").fillna({"std": 0}) for c in ("clean", "robust"))
-    return across[by].assign(mx=across["mean"], my=up["mean"], sx=across["std"], sy=up["std"])
-
-
-def _cross(p) -> list: # the boxes of a point's bars
-    return [(p.mx - p.sx, p.my, p.mx + p.sx, p.my), (p.mx, p.my - p.sy, p.mx, p.my + p.sy)]
+def _cross(x, y, wide, high) -> list: # the boxes of a point's bars
+    return [(x - wide, y, x + wide, y), (x, y - high, x, y + high)]
 
 
 def trade_off(
@@ -486,14 +479,15 @@ def trade_off(
     label: str = "accuracy under attack (%)", # of the y axis
 ):
     "Each method one named point with bars of one std over seeds."
-    means = _means(rows, ["method"])
-    fig, (ax,) = _panels(1, (4.8, 3.5))
-    for p in means.itertuples():
-        colour, marker = _style(p.method, roles)
-        ax.errorbar(p.mx, p.my, p.sy, p.sx, fmt=marker, color=colour, ms=6, elinewidth=1.3)
+    need_columns(rows, ["method", "clean", "robust"])
+    fig, (ax,) = _panels(1, (4.8, 3.5)); points, bars = [], []
+    for method, part in rows.groupby("method", sort=False):
+        part, (colour, marker) = 100 * part[["clean", "robust"]].astype(float), _style(method, roles)
+        (x, y), (wide, high) = part.mean(), part.std().fillna(0)
+        ax.errorbar(x, y, high, wide, fmt=marker, color=colour, ms=6, elinewidth=1.3)
+        points.append((x, y, method, colour)); bars += _cross(x, y, wide, high)
     ax.set(xlabel="clean accuracy (%)", ylabel=label); ax.margins(.14)
-    points = [(p.mx, p.my, p.method, _style(p.method, roles)[0]) for p in means.itertuples()]
-    _place_names(ax, points, [box for p in means.itertuples() for box in _cross(p)])
+    _place_names(ax, points, bars)
     return _fix(fig)
 
 # %% ../nbs/16_plots.ipynb #bc21218d
@@ -508,9 +502,16 @@ def _frontier(points) -> np.ndarray: # the corners [k, 2], from the most robust 
     return np.array(corners)
 
 # %% ../nbs/16_plots.ipynb #bba608ef
+def _means(rows, by) -> pd.DataFrame: # by, at (mean, in percent), bars (boxes of one std; 0 with one seed)
+    done = rows.dropna(subset=["clean", "robust"]).astype(dict(clean=float, robust=float))
+    across, up = (summarise(done.assign(of=100*done[c]), by, "of").fillna({"std": 0}) for c in ("clean", "robust"))
+    means = across[by].assign(mx=across["mean"], my=up["mean"])
+    return means.assign(bars=[*map(_cross, means.mx, means.my, across["std"], up["std"])])
+
+
 def _draw_point(ax, p, colour, marker, size):
     "A small point on pale bars of one std."
-    for x0, y0, x1, y1 in _cross(p):
+    for x0, y0, x1, y1 in p.bars:
         if (x0, y0) != (x1, y1): ax.plot([x0, x1], [y0, y1], color=colour, **_PALE | dict(lw=.9, alpha=.35))
     ax.plot(p.mx, p.my, marker, color=colour, zorder=3, **_DOT | dict(ms=size))
 
@@ -560,7 +561,7 @@ def question(
     line = _draw_frontier(ax, means[means.group == groups[0]], looks[groups[0]][0])
     points = [(p.mx, p.my, name, looks[p.group][0]) for p, name in zip(means.itertuples(), names)]
     points += [(p.mx, p.my, f"{p.method}\n{about.cost[p.method]}", p.colour) for p in stars.itertuples()]
-    bars = [b for t in (means, stars) for p in t.itertuples() for b in _cross(p)]
+    bars = sum([*means.bars, *stars.bars], [])
     _place_names(ax, points, bars + line, [3]*len(means) + [7]*len(stars), strict=True)
     return _fix(fig)
 
@@ -624,13 +625,13 @@ def certified_curves(
 ):
     "Certified accuracy, one panel each value of `panel`, sharing both axes; mean and std over seeds."
     _check_certificates(rows); looks = _looks(rows.series, roles, markers=True)
-    fig, panels = _per_panel(rows, "certified accuracy (%)", 2.8, sharex=True)
+    fig, panels = _per_panel(rows, 2.8, sharex=True)
     for ax, _, part in panels:
         _draw_lines(ax, part, "radius", looks, drawstyle="steps-pre", lw=1.1)  # a step behind each marker
         ax.set_xlabel("ℓ₂ radius"); ax.margins(x=.03)
     fig.axes[0].set_ylim(-2, None)
     _legend_above(fig, _keys(looks, lw=1.4))
-    return _fix(fig)
+    return _fix(fig, "certified accuracy (%)")
 
 # %% ../nbs/16_plots.ipynb #ab472764
 def _survival(distances, at) -> np.ndarray: # fractions [k]
@@ -653,13 +654,13 @@ def distance_curves(
     curves = pd.concat([pd.DataFrame(dict(zip(by, key)) | dict(distance=at, accuracy=_survival(part.distance, at)))
                         for key, part in rows.groupby(by, sort=False)], ignore_index=True)
     apart = {s: look | dict(markevery=(2 + 5*(i % 8), 40)) for i, (s, look) in enumerate(looks.items())}
-    fig, panels = _per_panel(curves, "not broken within d (%)", 2.8, sharex=True)
+    fig, panels = _per_panel(curves, 2.8, sharex=True)
     for ax, _, part in panels:
         _draw_lines(ax, part, "distance", apart, lw=1.3)
         half = ax.axhline(50, color=GREY, **_THIN, label="one half: medians")
         ax.set(xlabel="ℓ₂ distance d", xlim=(0, widest), ylim=(-2, None))
     _legend_above(fig, [*_keys(looks, lw=1.4), half])
-    return _fix(fig)
+    return _fix(fig, "not broken within d (%)")
 
 # %% ../nbs/16_plots.ipynb #f3e5c15f
 _CLOSENESS = [  # column of the RMSE, column of the agreement, how both are drawn
@@ -674,7 +675,7 @@ def closeness_curves(
 ):
     "RMSE above, a scale each panel; agreement below, one scale; mean and std over seeds."
     need_columns(rows, ["panel", "seed", "timestep", *(c for *columns, _ in _CLOSENESS for c in columns if c)])
-    fig, panels = _per_panel(rows, "RMSE", 3.6, down=2, sharex=True, sharey=False)
+    fig, panels = _per_panel(rows, 3.6, down=2, sharex=True, sharey=False)
     n = len(panels); below = fig.axes[n:]
     for (up, panel, part), down in zip(panels, below):
         over = part.groupby("timestep")
@@ -684,7 +685,7 @@ def closeness_curves(
         up.set(title=wrap(panel, 24 if n > 2 else 36), ylim=(0, None)); down.set_xlabel("timestep k")
         _ticks(down.xaxis, 5, integer=True)
         if down is not below[0]: down.sharey(below[0]); down.tick_params(labelleft=False)
-    below[0].autoscale(axis="y"); below[0].set_ylabel("same class (%)")
+    below[0].autoscale(axis="y"); fig.axes[0].set_ylabel("RMSE"); below[0].set_ylabel("same class (%)")
     fig.align_ylabels([fig.axes[0], below[0]])
     _legend_above(fig, [_key(**look | dict(lw=1.5)) for *_, look in _CLOSENESS])
     return _fix(fig)
@@ -892,10 +893,10 @@ def strength_curves(
     need_columns(rows, ["kind", "value", "series", "n", "accuracy"])
     for kind in _order(rows.kind): one_of(kind, _STRENGTH, "kind")
     looks = _looks(rows.series, roles, markers=True)
-    fig, panels = _per_panel(rows, "robust accuracy (%)", 2.8, by="kind")
+    fig, panels = _per_panel(rows, 2.8, by="kind")
     for ax, kind, part in panels: _draw_strength(ax, part, kind, looks)
     ends = [_draw_marks(ax, _guess(chance)) for ax in fig.axes][-1]
-    last = fig.axes[-1]; last.set_ylim(-2, None)
+    last = fig.axes[-1]; last.set_ylim(-2, None); fig.axes[0].set_ylabel("robust accuracy (%)")
     if len(looks) > 1: _legend_above(fig, _keys(looks, lw=1.4))
     else: ends += [(last.lines[0].get_ydata()[-1], name, look["color"]) for name, look in looks.items()]
     _label_ends(last, ends)
