@@ -42,6 +42,8 @@ GREY = "#595959"  # of marked lines
 _SMALL = 9  # the small font size, in points
 _THIN = dict(lw=1, ls=(0, (1, 1.6)), zorder=1.5)  # a marked line
 _DOT = dict(ms=4.5, mec="w", mew=.4)  # a marker on a curve
+_PALE = dict(zorder=1.8, solid_capstyle="butt")  # bars behind a point
+_EPS, _ROUND = "ε (pixel range [0, 1])", [1, 2, 5, 10]  # an x axis; steps between round numbers
 _RC = {"font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10,
        "xtick.labelsize": _SMALL, "ytick.labelsize": _SMALL, "legend.fontsize": _SMALL, "legend.frameon": False,
        "legend.handlelength": 1.8, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": ".4",
@@ -61,6 +63,9 @@ def _style(series, roles) -> tuple: # (colour, marker); a name that is a role ne
     raise KdnbError(f"series {series!r} has no role. Give roles={{{series!r}: one of {', '.join(ROLES)}}}.")
 
 
+def _order(column: pd.Series) -> list: return list(dict.fromkeys(column))  # as they first appear
+
+
 def _panels(n, size, down=1, **options) -> tuple: # (figure, list of axes, row by row); n side by side, size in inches
     "A figure with panels; closed for pyplot, so that a notebook shows it once."
     theme()
@@ -69,16 +74,27 @@ def _panels(n, size, down=1, **options) -> tuple: # (figure, list of axes, row b
     return fig, list(axes.flat)
 
 
-def _order(column: pd.Series) -> list: return list(dict.fromkeys(column))  # as they first appear
-
-
-def _per_panel(axes, rows): return [(ax, p, rows[rows.panel == p]) for ax, p in zip(axes, _order(rows.panel))]
+def _per_panel(rows, height, width=None, by="panel", **options) -> tuple: # (figure, [(axes, value, rows)])
+    "A panel each value of a column, with a common y axis; width: inches in all and a panel."
+    if by not in rows: rows = rows.assign(**{by: ""})
+    values = _order(rows[by]); n = len(values)
+    fixed, each = width or ((2.1, 2.25) if n < 3 else (.9, 2.1))
+    fig, axes = _panels(n, (fixed + each*n, height), **dict(sharey=True) | options)
+    if by == "panel":
+        for ax, value in zip(axes, values): ax.set_title(value)
+    return fig, [(ax, value, rows[rows[by] == value]) for ax, value in zip(axes, values)]
 
 
 def _ticks(axis, n, **how): axis.set_major_locator(mpl.ticker.MaxNLocator(n, **how))  # at most n intervals
 
 
-def _key(label, colour, **look): return Line2D([], [], color=colour, label=label, **look)  # a legend's entry
+def _key(label, **look): return Line2D([], [], label=label, **look)  # a legend's entry
+
+
+def _keys(looks, **more) -> list: return [_key(name, **look | more) for name, look in looks.items()]
+
+
+def _pixels(ax) -> float: return ax.figure.dpi / 72  # a point
 
 
 def _say(ax, text, at, offset, **look): # a small text, its offset in points
@@ -89,8 +105,17 @@ def _legend(fig, handles, columns, **look):
     return fig.legend(handles=handles, loc="outside upper center", ncols=columns, **dict(columnspacing=1.6) | look)
 
 
-def _fix(fig):
-    "Lay the figure out for good, so that every later drawing puts everything in the same place."
+def _legend_above(fig, handles, columns=None, **look):
+    "A legend in as few rows as the width allows, or in so many columns; the figure grows by the rows."
+    fits = columns or int(fig.get_figwidth() / (.55 + .075*max(len(line.get_label()) for line in handles)))
+    rows = -(-len(handles) // max(1, fits))
+    fig.set_figheight(fig.get_figheight() + .2*rows)
+    _legend(fig, handles, columns or -(-len(handles) // rows), **dict(handlelength=2.6) | look)
+
+
+def _fix(fig, label=None):
+    "Name the first y axis, and lay the figure out for good: every later drawing puts everything in the same place."
+    if label: fig.axes[0].set_ylabel(label)
     fig.draw_without_rendering(); fig.draw_without_rendering()  # the second time with the room that the labels need
     fig.set_layout_engine("none")
     return fig
@@ -108,7 +133,7 @@ def _label_ends(ax, ends): # (y in data units, text, colour); limits of ax are f
     "Names to the right of an axis, at the line's end or as near as there is room, with a hair-line to it."
     if not ends: return
     ax.figure.draw_without_rendering()
-    (low, high), height = ax.get_ylim(), ax.get_window_extent().height / ax.figure.dpi * 72
+    (low, high), height = ax.get_ylim(), ax.get_window_extent().height / _pixels(ax)
     points = [(y - low) / (high - low) * height for y, *_ in ends]
     for (y, text, colour), at, to in zip(ends, points, _part(points, 1.25*_SMALL)):
         line = dict(arrowstyle="-", color=colour, lw=.7, shrinkA=1, shrinkB=1, relpos=(0, .5))
@@ -116,36 +141,41 @@ def _label_ends(ax, ends): # (y in data units, text, colour); limits of ax are f
              annotation_clip=False, arrowprops=line)
 
 # %% ../nbs/16_plots.ipynb #8eb9fcba
-def _shades(colour, n, dark=-.6, light=.25) -> list: # -1 is black, 0 the colour itself, 1 white
+def _shades(colour, n, dark, light) -> list: # -1 is black, 0 the colour itself, 1 white
     "The same hue in n lightnesses."
     base = np.array(to_rgb(colour))
     return [to_hex(base*(1 + t) if t < 0 else base + (1 - base)*t) for t in np.linspace(dark, light, n)]
 
 
-def _looks(names, roles) -> dict: # series -> (colour, dash)
-    "The role's colour, with a dash of its own for each series of that role; from three on a shade, too."
-    looks, colours = {}, {name: _style(name, roles)[0] for name in names}
-    for colour in _order(colours.values()):
-        same = [name for name in names if colours[name] == colour]
-        shades = _shades(colour, len(same)) if len(same) > 2 else [colour]*2
-        looks |= {name: (shade, ("-", "--", "-.", ":")[i % 4]) for i, (name, shade) in enumerate(zip(same, shades))}
-    return {name: looks[name] for name in names}
+def _looks(series, roles, markers=False) -> dict: # series -> how to draw its line
+    "The role's colour, with a dash for each series of that role, from three on in shades; or a marker and a shade."
+    own, looks = {name: _style(name, roles) for name in _order(series)}, {}
+    spare = iter(m for m in "oDs^vPX<>ph" if m not in {marker for _, marker in own.values()})
+    for colour, marker in _order(own.values()):
+        same = [name for name in own if own[name] == (colour, marker)]; n = len(same)
+        if markers:
+            shades = _shades(colour, n, -.35, .5) if n > 1 else [colour]
+            signs = [dict(marker=m, **_DOT) for m in (marker, *(next(spare, marker) for _ in same[1:]))]
+        else:
+            shades = _shades(colour, n, -.6, .25) if n > 2 else [colour]*n
+            signs = [dict(ls=dash) for dash in ("-", "--", "-.", ":")]*n
+        looks |= {name: dict(color=shade, **sign) for name, shade, sign in zip(same, shades, signs)}
+    return {name: looks[name] for name in own}
 
 # %% ../nbs/16_plots.ipynb #6394fb13
-def _mean_and_band(ax, groups, colour, scale=100., **look) -> pd.Series: # the mean, scaled
+def _mean_and_band(ax, groups, scale=100., **look) -> pd.Series: # the mean, scaled
     over = scale * groups.agg(["mean", "std"]); mean, std = over["mean"], over["std"]
-    ax.plot(over.index, mean, color=colour, **look)
-    step = "pre" if look.get("drawstyle") == "steps-pre" else None
-    if std.notna().any(): ax.fill_between(over.index, mean - std, mean + std, color=colour, alpha=.18, lw=0, step=step)
+    ax.plot(over.index, mean, **look)
+    band = dict(color=look["color"], alpha=.18, lw=0, step="pre" if "drawstyle" in look else None)
+    if std.notna().any(): ax.fill_between(over.index, mean - std, mean + std, **band)
     return mean
 
 
-def _draw_curves(ax, rows, x, value, scale, looks) -> list: # the lines' ends
+def _draw_lines(ax, rows, x, looks, value="accuracy", scale=100., **more) -> list: # the lines' ends
     ends = []
-    for s in _order(rows.series):
-        colour, dash = looks[s]
-        mean = _mean_and_band(ax, rows[rows.series == s].groupby(x)[value], colour, scale, ls=dash)
-        ends.append((mean.iloc[-1], s, colour))
+    for series, part in rows.groupby("series", sort=False):
+        mean = _mean_and_band(ax, part.groupby(x)[value], scale, **looks[series], **more)
+        ends.append((mean.iloc[-1], series, looks[series]["color"]))
     return ends
 
 
@@ -154,11 +184,10 @@ def _marks_of(marks, panel) -> list: # of dicts: those of this panel, and those 
     return [mark for mark in every if pd.isna(mark.get("panel")) or mark["panel"] == panel]
 
 
-def _draw_marks(ax, marks, panel, last, value, scale) -> list: # the lines' ends
+def _draw_marks(ax, marks, panel=None, last=True, value="accuracy", scale=100.) -> list: # the lines' ends
     ends = []
     for mark in _marks_of(marks, panel):
-        y, role = scale * mark[value], mark.get("role")
-        colour = ROLES[role][0] if role in ROLES else GREY
+        y, colour = scale * mark[value], ROLES.get(mark.get("role"), [GREY])[0]
         ax.axhline(y, color=colour, **_THIN)
         number = f"{y:.1f}" if scale == 100 else f"{y:.3g}"
         if last or pd.notna(mark.get("panel")): ends.append((y, f"{mark['label']} {number}", colour))
@@ -173,33 +202,23 @@ def _crowded(ends, limits) -> bool:
     y = np.sort([end[0] for end in ends])
     return len(y) > 4 and (y[4:] - y[:-4]).min() < .3*(limits[1] - limits[0])
 
-
-def _legend_above(fig, handles):
-    "A legend in as few rows as the width allows; the figure grows by them."
-    fits = int(fig.get_figwidth() / (.55 + .075*max(len(line.get_label()) for line in handles)))
-    rows = -(-len(handles) // max(1, fits))
-    fig.set_figheight(fig.get_figheight() + .2*rows)
-    _legend(fig, handles, -(-len(handles) // rows), handlelength=2.6)
-
 # %% ../nbs/16_plots.ipynb #54a8cf09
-def _curves(rows, axis, value, label, marks, roles, scale, limits=None) -> tuple: # (figure, axes)
+def _curves(rows, x, xlabel, value, marks, roles, scale=100., limits=(None, None), **ticks):
     "One panel each value of `panel`, names at the lines' ends, or in a legend where ends crowd."
-    x, xlabel, ticks = axis  # the column, its name, how ticks are placed
     need_columns(rows, ["panel", "series", x, value])
-    panels, looks = _order(rows.panel), _looks(_order(rows.series), roles); last = panels[-1]
-    fig, axes = _panels(len(panels), (2.1 + 2.15*len(panels), 2.7), sharey=True)
-    parts = [part for *_, part in _per_panel(axes, rows)]; same = len({tuple(_order(p.series)) for p in parts}) == 1
-    ends = [_draw_curves(ax, part, x, value, scale, looks) for ax, part in zip(axes, parts)]
-    for ax, panel, found in zip(axes, panels, ends): found += _draw_marks(ax, marks, panel, panel == last, value, scale)
-    if limits: axes[0].set_ylim(*limits)
-    crowded = any(_crowded(found, axes[0].get_ylim()) for found in ends)  # all is drawn: the shared limits are final
-    if crowded: _legend_above(fig, [_key(name, colour, ls=dash) for name, (colour, dash) in looks.items()])
-    for ax, panel, found in zip(axes, panels, ends):
-        ax.set(title=panel, xlabel=xlabel, xlim=(rows[x].min(), rows[x].max())); _ticks(ax.xaxis, **ticks)
-        named = set(looks) if crowded else set(rows.series) if same and panel != last else set()  # named elsewhere
+    looks = _looks(rows.series, roles)
+    fig, panels = _per_panel(rows, 2.7, (2.1, 2.15))
+    last, same = panels[-1][1], len({tuple(_order(part.series)) for *_, part in panels}) == 1
+    ends = [_draw_lines(ax, part, x, looks, value, scale) for ax, _, part in panels]
+    for (ax, panel, _), found in zip(panels, ends): found += _draw_marks(ax, marks, panel, panel == last, value, scale)
+    fig.axes[0].set_ylim(*limits)
+    crowded = any(_crowded(found, fig.axes[0].get_ylim()) for found in ends)  # all is drawn: the limits are final
+    if crowded: _legend_above(fig, _keys(looks))
+    for (ax, panel, _), found in zip(panels, ends):
+        ax.set(xlabel=xlabel, xlim=(rows[x].min(), rows[x].max())); _ticks(ax.xaxis, **ticks)
+        named = looks if crowded or same and panel != last else ()  # elsewhere
         _label_ends(ax, [end for end in found if end[1] not in named])
-    axes[0].set_ylabel(label)
-    return fig, axes
+    return fig
 
 
 def curves_by_epoch(
@@ -211,8 +230,7 @@ def curves_by_epoch(
     scale: float = 100., # fractions become percent; 1 for a loss
 ):
     "One panel each value of `panel`, sharing the y axis; mean and std over seeds."
-    axis = "epoch", "epoch", dict(n=5, integer=True)
-    return _fix(_curves(rows, axis, value, label, marks, roles, scale)[0])
+    return _fix(_curves(rows, "epoch", "epoch", value, marks, roles, scale, n=5, integer=True), label)
 
 # %% ../nbs/16_plots.ipynb #345fa8d4
 def _mark_radii(ax, marks, panel, widest):
@@ -232,10 +250,9 @@ def curves_by_eps(
     label: str = "accuracy (%)", # of the y axis
 ):
     "One panel each value of `panel`, from 0 to 100 %; mean and std over seeds."
-    axis = "eps", "ε (pixel range [0, 1])", dict(n=4, steps=[1, 2, 5, 10])
-    fig, axes = _curves(rows, axis, "accuracy", label, _guess(chance), roles, 100., (-3, 103))
-    for ax, panel in zip(axes, _order(rows.panel)): _mark_radii(ax, marks, panel, rows.eps.max())
-    return _fix(fig)
+    fig = _curves(rows, "eps", _EPS, "accuracy", _guess(chance), roles, limits=(-3, 103), n=4, steps=_ROUND)
+    for ax, panel in zip(fig.axes, _order(rows.panel)): _mark_radii(ax, marks, panel, rows.eps.max())
+    return _fix(fig, label)
 
 # %% ../nbs/16_plots.ipynb #4c1666bd
 _SIGNS = ListedColormap(["#7b5aa6", "#ffffff", "#e08214"])  # -1, 0, +1
@@ -245,16 +262,19 @@ def _picture(ax, pixels, signs): # pixels [C,H,W] in [0,1], or signs of a gradie
     pixels = np.asarray(pixels, dtype=float).transpose(1, 2, 0); channels = pixels.shape[2]
     if channels not in (1, 3):
         raise KdnbError(f"images with {channels} channels cannot be shown. Give one channel (grey) or three (colour).")
-    grey = dict(cmap=_SIGNS, vmin=-1, vmax=1) if signs else dict(cmap="gray", vmin=0, vmax=1)
-    if channels == 1: ax.imshow(pixels[..., 0], interpolation="nearest", **grey)
-    else: ax.imshow((pixels + 1)/2 if signs else pixels, interpolation="nearest")
+    if channels == 3: pixels = (pixels + 1)/2 if signs else pixels
+    grey = dict(cmap=_SIGNS, vmin=-1) if signs else dict(cmap="gray", vmin=0)  # of no effect in colour
+    ax.imshow(pixels.squeeze(2) if channels == 1 else pixels, interpolation="nearest", vmax=1, **grey)
     ax.set(xticks=[], yticks=[]); ax.spines[:].set(visible=True, color=".7", linewidth=.6)
+
+
+def _head(ax, text, colour, **look): ax.set_title(text, fontsize=_SMALL - 1, pad=2.5, color=colour, **look)
 
 
 def _verdict(ax, name, p, right):
     "The class above a picture, with its probability."
-    look = dict(color=".2") if right else dict(color="#b2182b", weight="bold")
-    ax.set_title(f"{name} {p:.2f}" if right else f"✗ {name} {p:.2f}", fontsize=_SMALL - 1, pad=2.5, **look)
+    if right: _head(ax, f"{name} {p:.2f}", ".2")
+    else: _head(ax, f"✗ {name} {p:.2f}", "#b2182b", weight="bold")
 
 
 def triptych_grid(
@@ -281,7 +301,7 @@ def triptych_grid(
         for ax, after in ((axes[0], ""), (axes[2], "_adv")):
             k = int(found[f"predicted{after}"][i])
             _verdict(ax, classes[k], float(found[f"p{after}"][i]), k == int(y[i]))
-        if row == 0: axes[1].set_title("sign of gradient", fontsize=_SMALL - 1, pad=2.5, color=GREY)
+        if row == 0: _head(axes[1], "sign of gradient", GREY)
     if title: fig.suptitle(title, y=1 - .05/height, va="top", fontsize=10)
     return _fix(fig)
 
@@ -296,28 +316,23 @@ def step_panels(
 ):
     "One panel a radius; a colour each target; solid: this step, dashed: every step so far."
     need_columns(rows, ["eps", "step", "target", "kind", "accuracy"])
-    radii, looks = _order(rows.eps), {t: _style(t, roles) for t in _order(rows.target)}
-    fig, axes = _panels(len(radii), (1. + 1.95*len(radii), 2.9), sharey=True, sharex=True)
-    for ax, eps in zip(axes, radii):
-        for target, (colour, marker) in looks.items():
-            part = rows[(rows.eps == eps) & (rows.target == target)]
-            over = [part[part.kind == kind].groupby("step").accuracy for kind in ("cumulative", "instantaneous")]
-            _mean_and_band(ax, over[0], colour, ls=_SO_FAR, ms=4, lw=1.3)
-            _mean_and_band(ax, over[1], colour, marker=marker, ms=4, lw=1.5)
-        _draw_marks(ax, _guess(chance), None, False, "accuracy", 100.)
+    looks = {t: dict(zip(("color", "marker"), _style(t, roles))) for t in _order(rows.target)}
+    fig, panels = _per_panel(rows, 2.9, (1., 1.95), "eps", sharex=True)
+    for ax, eps, part in panels:
+        for target, look in looks.items():
+            now, so_far = (part[(part.target == target) & (part.kind == kind)].groupby("step").accuracy
+                           for kind in ("instantaneous", "cumulative"))
+            _mean_and_band(ax, so_far, color=look["color"], ls=_SO_FAR, lw=1.3)
+            _mean_and_band(ax, now, **look, ms=4, lw=1.5)
+        _draw_marks(ax, _guess(chance))
         ax.set(title=f"ε = {eps*255:.3g}/255", xlabel="attack step", ylim=(-3, 103)); _ticks(ax.xaxis, 5, integer=True)
-    axes[0].set_ylabel("accuracy (%)")
-    _step_legend(fig, looks, chance is not None)
-    return _fix(fig)
-
-
-def _step_legend(fig, looks, chance):
-    lines = [_key(name, colour, marker=marker, ms=4.5) for name, (colour, marker) in looks.items()]
-    kinds = [_key("this step", ".2"), _key("every step so far", ".2", ls=_SO_FAR)]
-    if chance: kinds.append(_key("chance", GREY, **_THIN))
+    lines = _keys(looks, ms=4.5)
+    kinds = [_key("this step", color=".2"), _key("every step so far", color=".2", ls=_SO_FAR)]
+    if chance is not None: kinds.append(_key("chance", color=GREY, **_THIN))
     columns = max(len(lines), len(kinds))
-    for some in (lines, kinds): some += [_key(" ", None, alpha=0)]*(columns - len(some))
+    for some in (lines, kinds): some += [_key(" ", alpha=0)]*(columns - len(some))
     _legend(fig, [h for pair in zip(lines, kinds) for h in pair], columns)  # it is filled column by column: two rows
+    return _fix(fig, "accuracy (%)")
 
 # %% ../nbs/16_plots.ipynb #3da02057
 def heatmap(
@@ -330,48 +345,41 @@ def heatmap(
     "Percent in every cell while there are few cells, else a colour bar; panels of `panel` share their colours."
     need_columns(rows, [x, y, *values])
     parts = [(p, rows[rows.panel == p]) for p in _order(rows.panel)] if "panel" in rows else [("", rows)]
-    titles = [", ".join(t for t in (p, title) if t) for p, _ in parts for title in values.values()]
-    tables = [_cells(part, x, y, c, rows) for _, part in parts for c in values]
+    titles = [", ".join(filter(None, (p, title))) for p, _ in parts for title in values.values()]
+    tables = [_cells(part, x, y, column, rows) for _, part in parts for column in values]
     height, widths, n = len(tables[0]), [t.shape[1] for t in tables], len(tables)
     few = max(widths) <= 8 and height <= 12
-    ratios = dict(width_ratios=widths) if len(set(widths)) > 1 else {}
     found = np.concatenate([t.values.ravel() for t in tables])
     look = dict(vmin=np.nanmin(found), vmax=np.nanmax(found)) if "panel" in rows else {}
     if few: look |= dict(annot=True, fmt=".1f", annot_kws=dict(size=_SMALL - 1), linewidths=.5, cbar=False)
     else: look |= dict(rasterized=True, cbar_kws=dict(label="accuracy (%)"))
     size = .9 + n*(.3 + (.47*np.mean(widths) if few else 2.6)), 1. + (.27*height if few else 2.)
-    fig, axes = _panels(n, size, sharey=True, **ratios)
+    fig, axes = _panels(n, size, sharey=True, width_ratios=widths)
     for ax, title, table in zip(axes, titles, tables):
         sns.heatmap(table, ax=ax, cmap="crest", **look)
         i, j = np.unravel_index(np.nanargmax(table.values), table.shape)
         ax.add_patch(Rectangle((j, i), 1, 1, fill=False, ec="#d55e00", lw=2, clip_on=False, zorder=3))
         ax.set(title=f"{title}: best {table.values[i, j]:.1f} %", xlabel=labels[0], ylabel="")
+        for axis, names in ((ax.xaxis, table.columns), (ax.yaxis, table.index)): _name_cells(axis, names, 12 if few else 10)
         ax.tick_params(length=0, rotation=0)
-        if few: ax.set_xticklabels(map(_tick, table.columns)); ax.set_yticklabels(map(_tick, table.index))
-        else: _thin_ticks(ax, table)
-    axes[0].set_ylabel(labels[1])
-    return _fix(fig)
+    return _fix(fig, labels[1])
 
 
-def _tick(value) -> str: return value if isinstance(value, str) else f"{value:g}"
-
-
-def _levels(column: pd.Series) -> list: # numbers sorted; text, and numbers among text, as they first appear
-    return sorted(column.unique()) if pd.api.types.is_numeric_dtype(column) else _order(column)
+def _text(value) -> str: return f"{value:g}" if isinstance(value, float) else str(value)  # for a label
 
 
 def _cells(part, x, y, value, rows) -> pd.DataFrame:
     "Mean percent: what x has in this part from left to right, what y has in all rows from bottom to top."
+    def levels(column): return sorted(column.unique()) if pd.api.types.is_numeric_dtype(column) else _order(column)
     means = 100 * part.groupby([y, x], sort=False)[value].mean().unstack(x)
-    return means.reindex(index=_levels(rows[y])[::-1], columns=_levels(part[x]))
+    return means.reindex(index=levels(rows[y])[::-1], columns=levels(part[x]))
 
 
-def _thin_ticks(ax, table):
-    "At most ten ticks a side, at whole cells, with short numbers."
-    for axis, names in ((ax.xaxis, table.columns), (ax.yaxis, table.index)):
-        every = next(s for s in (1, 2, 5, 10, 20, 50, 100) if len(names) / s <= 10)
-        at = np.arange(0, len(names), every)
-        axis.set_ticks(at + .5, [_tick(names[i]) for i in at])
+def _name_cells(axis, names, most):
+    "Ticks at whole cells, not more than so many."
+    every = next(s for s in (1, 2, 5, 10, 20, 50, 100) if len(names) / s <= most)
+    at = np.arange(0, len(names), every)
+    axis.set_ticks(at + .5, [_text(names[i]) for i in at])
 
 # %% ../nbs/16_plots.ipynb #087eb245
 def ladder(
@@ -381,30 +389,33 @@ def ladder(
 ):
     "A dot with its interval for each step, from top to bottom; a point is as wide in every panel."
     need_columns(rows, ["step", "accuracy", "low", "high"])
-    rows = rows if "panel" in rows else rows.assign(panel="")
-    panels, names = rows.groupby("panel"), _order(rows.step)
+    names = _order(rows.step)
     roles = {**dict.fromkeys(names, "student"), names[0]: "released", **(roles or {})}
-    fig, axes = _panels(len(panels), (2.2 + 2.1*len(panels), .9 + .29*len(names)), sharey=True)
-    widest = 100 * float((panels.high.max() - panels.low.min()).max())
-    for ax, panel, part in _per_panel(axes, rows):
+    fig, panels = _per_panel(rows, .9 + .29*len(names), (2.2, 2.1))
+    widest = 100 * np.nanmax([part.high.max() - part.low.min() for *_, part in panels])
+    for ax, _, part in panels:
         part = 100 * part.set_index("step")[["accuracy", "low", "high"]].astype(float)
-        for i, step in enumerate(names):
-            if step not in part.index: continue
-            (colour, marker), (at, low, high) = _style(step, roles), part.loc[step]
+        for step, (at, low, high) in part.iterrows():
+            (colour, marker), i = _style(step, roles), names.index(step)
             ax.plot([low, high], [i, i], color=colour, lw=2.2, alpha=.45, solid_capstyle="butt")
             ax.plot(at, i, marker, color=colour, ms=6)
             _say(ax, f"{at:.1f}", (np.nanmax([at, high]), i), (5, 0), va="center")
         if names[0] in part.index: ax.axvline(part.accuracy[names[0]], color=GREY, **_THIN)
-        ax.set(title=panel, xlabel=label, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - .4, -.6))
         middle = (part.low.min() + part.high.max()) / 2  # the same width in every panel, and room for the numbers
-        ax.set_xlim(middle - .58*widest, middle + .78*widest); _ticks(ax.xaxis, 4)
-        ax.grid(False, axis="y"); ax.tick_params(axis="y", length=0)
+        ax.set(xlabel=label, xlim=(middle - .58*widest, middle + .78*widest)); _ticks(ax.xaxis, 4)
+        _name_rows(ax, names, (len(names) - .4, -.6))
     return _fix(fig)
 
+
+def _name_rows(ax, names, limits):
+    "Names beside an axis, from top to bottom."
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=limits)
+    ax.grid(False, axis="y"); ax.tick_params(axis="y", length=0)
+
 # %% ../nbs/16_plots.ipynb #4c0cf1ca
-def _overlap(a, b) -> float:
-    "The common area of two boxes (x0, y0, x1, y1)."
-    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+def _overlap(box, others) -> np.ndarray: # areas [n]
+    "What a box (x0, y0, x1, y1) has in common with each of others [n, 4]."
+    return np.clip(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0, None).prod(1)
 
 
 def _cost(box, at, frame, taken, own, others, extra=0., since=0) -> float:
@@ -415,8 +426,7 @@ def _cost(box, at, frame, taken, own, others, extra=0., since=0) -> float:
     inside = ((line[:, None] > taken[:, :2]) & (line[:, None] < taken[:, 2:])).all(2).any(0)
     crossed, distance = inside.sum() - inside[list(own)].sum(), np.hypot(*(nearest - at))
     stray = (np.hypot(*(np.clip(others, box[:2], box[2:]) - others).T) < 1.1*distance).sum()
-    covered = np.clip(np.minimum(box[2:], taken[:, 2:]) - np.maximum(box[:2], taken[:, :2]), 0, None).prod(1)
-    outside = (3 + 20*extra)*(1 - _overlap(box, frame)/area)
+    covered, outside = _overlap(box, taken), (3 + 20*extra)*(1 - _overlap(box, frame)[0]/area)
     return covered.sum()*3/area + extra*(covered[since:] > 0).sum() + outside + .8*crossed + .15*stray + .006*distance
 
 # %% ../nbs/16_plots.ipynb #80ff51c9
@@ -429,7 +439,7 @@ def _place_names(
 ):
     "Write each point's name where it covers least, in three rounds, so that early names make room for late ones."
     ax.figure.draw_without_rendering()
-    k, frame = ax.figure.dpi / 72, ax.get_window_extent().extents
+    k, frame = _pixels(ax), ax.get_window_extent().extents[None]
     def pixel(x, y): return ax.transData.transform((x, y))
     def around_box(a, b, points): return np.concatenate([pixel(*a) - points*k, pixel(*b) + points*k])
     fixed = [around_box(b[:2], b[2:], 2) for b in bars]
@@ -459,33 +469,31 @@ def _place_names(
              va=("center", "bottom", "top")[v], arrowprops=line if np.hypot(dx, dy) > 8 else None)
 
 # %% ../nbs/16_plots.ipynb #cbec9dfb
+def _cross(x, y, wide, high) -> list: # the boxes of a point's bars
+    return [(x - wide, y, x + wide, y), (x, y - high, x, y + high)]
+
+
 def trade_off(
-    rows: pd.DataFrame, # tidy: method and the two columns, fractions; one row a seed
-    x: str = "clean", # column of the x axis
-    y: str = "robust", # column of the y axis
+    rows: pd.DataFrame, # tidy: method, clean, robust (fractions); one row a seed
     roles: dict = None, # method -> role
-    labels: tuple = ("clean accuracy (%)", "accuracy under attack (%)"), # of the axes
+    label: str = "accuracy under attack (%)", # of the y axis
 ):
     "Each method one named point with bars of one std over seeds."
-    need_columns(rows, ["method", x, y])
-    fig, (ax,) = _panels(1, (4.8, 3.5))
-    points, bars = [], []
-    for method in _order(rows.method):
-        part = 100 * rows.loc[rows.method == method, [x, y]].astype(float)
-        (mx, my), (sx, sy), (colour, marker) = part.mean(), part.std().fillna(0), _style(method, roles)
-        ax.errorbar(mx, my, sy, sx, fmt=marker, color=colour, ms=6, elinewidth=1.3)
-        points.append((mx, my, method, colour)); bars += [(mx - sx, my, mx + sx, my), (mx, my - sy, mx, my + sy)]
-    ax.set(xlabel=labels[0], ylabel=labels[1]); ax.margins(.14)
+    need_columns(rows, ["method", "clean", "robust"])
+    fig, (ax,) = _panels(1, (4.8, 3.5)); points, bars = [], []
+    for method, part in rows.groupby("method", sort=False):
+        part, (colour, marker) = 100 * part[["clean", "robust"]].astype(float), _style(method, roles)
+        (x, y), (wide, high) = part.mean(), part.std().fillna(0)
+        ax.errorbar(x, y, high, wide, fmt=marker, color=colour, ms=6, elinewidth=1.3)
+        points.append((x, y, method, colour)); bars += _cross(x, y, wide, high)
+    ax.set(xlabel="clean accuracy (%)", ylabel=label); ax.margins(.14)
     _place_names(ax, points, bars)
     return _fix(fig)
 
 # %% ../nbs/16_plots.ipynb #bc21218d
 def _frontier(points) -> np.ndarray: # the corners [k, 2], from the most robust to the cleanest model
     "The best that mixing two models at random reaches, of (clean, robust) [n, 2]; `np.interp` gives its height."
-    points = np.asarray(points, dtype=float)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise KdnbError(f"points of shape {points.shape} have no frontier. Give clean and robust accuracy: [n, 2].")
-    points = points[~np.isnan(points).any(axis=1)]
+    points = np.asarray(points, dtype=float); points = points[~np.isnan(points).any(axis=1)]
     if not len(points): raise KdnbError("no model has both accuracies. Give one point or more without NaN.")
     corners = [points[np.lexsort(points.T)[-1]]]  # the most robust, of these the cleanest
     while len(right := points[points[:, 0] > corners[-1][0]]):
@@ -494,24 +502,18 @@ def _frontier(points) -> np.ndarray: # the corners [k, 2], from the most robust 
     return np.array(corners)
 
 # %% ../nbs/16_plots.ipynb #bba608ef
-def _means(rows, by, x, y) -> pd.DataFrame: # by, mx, my, sx, sy: mean and std (0 with one seed) in percent
-    done = rows.dropna(subset=[x, y])
-    done = done[by].assign(**{c: 100*done[c].astype(float) for c in (x, y)})
-    across, up = (summarise(done, by, c).fillna({"std": 0}) for c in (x, y))
-    return across[by].assign(mx=across["mean"], my=up["mean"], sx=across["std"], sy=up["std"])
+def _means(rows, by) -> pd.DataFrame: # by, at (mean, in percent), bars (boxes of one std; 0 with one seed)
+    done = rows.dropna(subset=["clean", "robust"]).astype(dict(clean=float, robust=float))
+    across, up = (summarise(done.assign(of=100*done[c]), by, "of").fillna({"std": 0}) for c in ("clean", "robust"))
+    means = across[by].assign(mx=across["mean"], my=up["mean"])
+    return means.assign(bars=[*map(_cross, means.mx, means.my, across["std"], up["std"])])
 
 
-def _cross(p) -> list: # the boxes of a point's bars
-    return [(p.mx - p.sx, p.my, p.mx + p.sx, p.my), (p.mx, p.my - p.sy, p.mx, p.my + p.sy)]
-
-
-def _draw_points(ax, means, colour, marker, size):
-    "Small points on pale bars of one std."
-    bar = dict(color=colour, lw=.9, alpha=.35, zorder=1.8, solid_capstyle="butt")
-    for p in means.itertuples():
-        for x0, y0, x1, y1 in _cross(p):
-            if (x0, y0) != (x1, y1): ax.plot([x0, x1], [y0, y1], **bar)
-        ax.plot(p.mx, p.my, marker, color=colour, zorder=3, **_DOT | dict(ms=size))
+def _draw_point(ax, p, colour, marker, size):
+    "A small point on pale bars of one std."
+    for x0, y0, x1, y1 in p.bars:
+        if (x0, y0) != (x1, y1): ax.plot([x0, x1], [y0, y1], color=colour, **_PALE | dict(lw=.9, alpha=.35))
+    ax.plot(p.mx, p.my, marker, color=colour, zorder=3, **_DOT | dict(ms=size))
 
 
 def _draw_frontier(ax, means, colour) -> list: # boxes along the line, that names should not cover
@@ -524,50 +526,49 @@ def _draw_frontier(ax, means, colour) -> list: # boxes along the line, that name
 
 
 def _legend_of_groups(fig, looks): # looks: group -> (colour, marker)
-    "An entry a group, and below the first the line, in two columns if the width allows; the figure grows by them."
-    handles = [_key(name, colour, ls="", marker=marker, ms=5.5) for name, (colour, marker) in looks.items()]
-    handles.insert(1, _key("two of these, mixed", next(iter(looks.values()))[0], lw=1))
+    "An entry a group, and below the first the line, in two columns if the width allows."
+    handles = [_key(name, color=colour, ls="", marker=marker, ms=5.5) for name, (colour, marker) in looks.items()]
+    handles.insert(1, _key("two of these, mixed", color=handles[0].get_color(), lw=1))
     columns = 2 if len(handles) > 2 and fig.get_figwidth() > 2*(.6 + .07*max(map(len, looks))) else 1
-    fig.set_figheight(fig.get_figheight() + .2*-(-len(handles) // columns))
-    _legend(fig, handles, columns, labelcolor="linecolor")
+    _legend_above(fig, handles, columns, labelcolor="linecolor", handlelength=1.8)
 
 # %% ../nbs/16_plots.ipynb #5866d2ff
 def question(
-    rows: pd.DataFrame, # students, tidy: method, group, and the two columns, fractions; one row a seed
+    rows: pd.DataFrame, # students, tidy: method, group, clean, robust (fractions); one row a seed
     teachers: pd.DataFrame, # the same, with cost (a text) in place of group; optionally role, for the colour
-    x: str = "clean", # column of the x axis
-    y: str = "robust", # column of the y axis
-    labels: tuple = ("clean accuracy (%)", "accuracy under attack (%)"), # of the axes
+    label: str = "accuracy under attack (%)", # of the y axis
     named: list = None, # the methods whose names are written; None: all of them
     roles: dict = None, # group -> role; None: the first had no teacher, the second and third are students of one each
 ):
     "Students as small points, teachers as stars, and the line that mixing two students of the first group reaches."
-    need_columns(rows, ["method", "group", x, y]); need_columns(teachers, ["method", "cost", x, y])
+    need_columns(rows, ["method", "group", "clean", "robust"])
+    need_columns(teachers, ["method", "cost", "clean", "robust"])
     unknown = [m for m in named or [] if m not in set(rows.method)]
     if unknown: raise KdnbError(f"{', '.join(unknown)} are not in the table. It has: {', '.join(_order(rows.method))}.")
     groups = _order(rows.group); roles = roles or dict(zip(groups, ("control", "student", "student 2")))
     looks = {g: _style(g, roles) for g in groups}
-    means, stars = _means(rows, ["group", "method"], x, y), _means(teachers, ["method"], x, y)
-    means["name"] = [m if named is None or m in named else "" for m in means.method]
-    wide = 1.3 if (means.name != "").sum() > 12 else 1
+    means, stars = _means(rows, ["group", "method"]), _means(teachers, ["method"])
+    names = [m if named is None or m in named else "" for m in means.method]
+    wide = 1.3 if sum(map(bool, names)) > 12 else 1
     fig, (ax,) = _panels(1, (4.8*wide, 3.8*wide))
-    for g, look in looks.items(): _draw_points(ax, means[means.group == g], *look, 4.5)
+    for g in groups:
+        for p in means[means.group == g].itertuples(): _draw_point(ax, p, *looks[g], 4.5)
     about = teachers.drop_duplicates("method").set_index("method")
     stars["colour"] = [ROLES[about.role[m] if "role" in about else "smoothed"][0] for m in stars.method]
-    for p in stars.itertuples(): _draw_points(ax, stars[stars.method == p.method], p.colour, "*", 15)
-    ax.set(xlabel=labels[0], ylabel=labels[1]); ax.margins(.12); ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
+    for p in stars.itertuples(): _draw_point(ax, p, p.colour, "*", 15)
+    ax.set(xlabel="clean accuracy (%)", ylabel=label); ax.margins(.12); ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
     _legend_of_groups(fig, looks)
     line = _draw_frontier(ax, means[means.group == groups[0]], looks[groups[0]][0])
-    points = [(p.mx, p.my, p.name, looks[p.group][0]) for p in means.itertuples(index=False)]
+    points = [(p.mx, p.my, name, looks[p.group][0]) for p, name in zip(means.itertuples(), names)]
     points += [(p.mx, p.my, f"{p.method}\n{about.cost[p.method]}", p.colour) for p in stars.itertuples()]
-    bars = [b for t in (means, stars) for p in t.itertuples() for b in _cross(p)]
+    bars = sum([*means.bars, *stars.bars], [])
     _place_names(ax, points, bars + line, [3]*len(means) + [7]*len(stars), strict=True)
     return _fix(fig)
 
 # %% ../nbs/16_plots.ipynb #aa264826
 def _checked_bound(rows) -> pd.DataFrame: # method; means over seeds in percent, in order; NaN without a finished seed
     parts = ["teacher_error", "disagreement", "error"]; need_columns(rows, ["method", *parts])
-    rows = rows.assign(**{c: rows[c].astype(float) for c in parts})
+    rows = rows.astype(dict.fromkeys(parts, float))
     over = rows[rows.error > rows.teacher_error + rows.disagreement + 5e-4]  # tables are rounded
     if len(over):
         raise KdnbError(f"the error of {over.method.iloc[0]!r} ({over.error.iloc[0]:.4f}) is larger than teacher_error "
@@ -601,49 +602,21 @@ def bound_bars(
         pale = to_hex(.45 + .55*np.array(to_rgb(colour)))
         ax.barh(at, means[column], .66, starts, color=pale, lw=0); starts = starts + means[column].values
     ax.plot(means.error, at, "D", color="k", ms=4, mec="w", mew=.6, zorder=3)
-    ax.set(xlabel=label, yticks=at, yticklabels=means.index, ylim=(n - .45, -1.3))
-    ax.set_xlim(0, max(1.03*np.nanmax(starts), 1))
-    ax.grid(False, axis="y"); ax.tick_params(axis="y", length=0); ax.spines["left"].set_visible(False)
+    ax.set(xlabel=label, xlim=(0, max(1.03*np.nanmax(starts), 1)))
+    _name_rows(ax, means.index, (n - .45, -1.3)); ax.spines["left"].set_visible(False)
     _fix(fig); _label_parts(ax, -.33, np.nan_to_num(means.teacher_error.iloc[0]), looks)
     return fig
 
-# %% ../nbs/16_plots.ipynb #39e12cca
-def _pointed(rows, roles) -> dict: # series -> (colour, marker)
-    "A shade and a marker of its own for each series, where dashes would be too few."
-    own = {name: _style(name, roles) for name in _order(rows.series)}
-    spare, looks = [m for m in "oDs^vPX<>ph" if m not in {marker for _, marker in own.values()}], {}
-    for colour, marker in _order(own.values()):
-        same = [name for name in own if own[name] == (colour, marker)]
-        shades = _shades(colour, len(same), -.35, .5) if len(same) > 1 else [colour]
-        marks = [marker, *(spare.pop(0) if spare else marker for _ in same[1:])]
-        looks |= dict(zip(same, zip(shades, marks)))
-    return {name: looks[name] for name in own}
-
-
-def _pointed_curves(ax, part, x, looks, **look):
-    for series, group in part.groupby("series", sort=False):
-        colour, marker = looks[series]
-        _mean_and_band(ax, group.groupby(x).accuracy, colour, marker=marker, **_DOT, **look)
-
-
-def _wide(n, height) -> tuple: return (2.1 + 2.25*n if n < 3 else .9 + 2.1*n, height)  # inches, of n panels
-
-
-def _named(looks) -> list: # handles of a legend
-    return [_key(name, colour, marker=marker, lw=1.4, **_DOT) for name, (colour, marker) in looks.items()]
-
 # %% ../nbs/16_plots.ipynb #fff3f241
-def _checked_certificates(rows) -> pd.DataFrame: # with panel
-    "A table in which nothing is proven for more images at a larger radius."
+def _check_certificates(rows):
+    "Nothing may be proven for more images at a larger radius."
     need_columns(rows, ["series", "seed", "radius", "accuracy"])
-    if "panel" not in rows: rows = rows.assign(panel="")
-    over = rows.sort_values("radius", kind="stable").groupby(["panel", "series", "seed"], sort=False)
-    rising = over.accuracy.diff() > 5e-4  # tables are rounded
+    by = ["panel", "series", "seed"] if "panel" in rows else ["series", "seed"]
+    rising = rows.sort_values("radius", kind="stable").groupby(by, sort=False).accuracy.diff() > 5e-4  # rounded tables
     if rising.any():
-        at = rows.loc[rising.index[rising][0]]
+        at = rows.loc[rising.idxmax()]
         raise KdnbError(f"{at.series!r}, seed {at.seed}, proves more at radius {at.radius:g} than at smaller ones, "
                         "which cannot be. Give the share of all images that are right and certified so far.")
-    return rows
 
 
 def certified_curves(
@@ -651,14 +624,14 @@ def certified_curves(
     roles: dict = None, # series -> role
 ):
     "Certified accuracy, one panel each value of `panel`, sharing both axes; mean and std over seeds."
-    rows = _checked_certificates(rows); looks = _pointed(rows, roles)
-    n = rows.panel.nunique(); fig, axes = _panels(n, _wide(n, 2.8), sharex=True, sharey=True)
-    for ax, panel, part in _per_panel(axes, rows):
-        _pointed_curves(ax, part, "radius", looks, drawstyle="steps-pre", lw=1.1)  # a step behind each marker
-        ax.set(title=panel, xlabel="ℓ₂ radius"); ax.margins(x=.03)
-    axes[0].set_ylim(-2, None); axes[0].set_ylabel("certified accuracy (%)")
-    _legend_above(fig, _named(looks))
-    return _fix(fig)
+    _check_certificates(rows); looks = _looks(rows.series, roles, markers=True)
+    fig, panels = _per_panel(rows, 2.8, sharex=True)
+    for ax, _, part in panels:
+        _draw_lines(ax, part, "radius", looks, drawstyle="steps-pre", lw=1.1)  # a step behind each marker
+        ax.set_xlabel("ℓ₂ radius"); ax.margins(x=.03)
+    fig.axes[0].set_ylim(-2, None)
+    _legend_above(fig, _keys(looks, lw=1.4))
+    return _fix(fig, "certified accuracy (%)")
 
 # %% ../nbs/16_plots.ipynb #ab472764
 def _survival(distances, at) -> np.ndarray: # fractions [k]
@@ -677,49 +650,44 @@ def distance_curves(
     by = ["panel", "series", "seed"]; need_columns(rows, [*by, "distance"])
     finite = rows.distance[np.isfinite(rows.distance)]
     widest = (np.quantile(finite, .99) if len(finite) else 0) or 1.  # where the x axis ends
-    n, looks, at = rows.panel.nunique(), _pointed(rows, roles), np.linspace(0, widest, 201)
-    curves = pd.concat([pd.DataFrame(dict(zip(by, key)) | dict(distance=at, share=_survival(part.distance, at)))
+    looks, at = _looks(rows.series, roles, markers=True), np.linspace(0, widest, 201)
+    curves = pd.concat([pd.DataFrame(dict(zip(by, key)) | dict(distance=at, accuracy=_survival(part.distance, at)))
                         for key, part in rows.groupby(by, sort=False)], ignore_index=True)
-    fig, axes = _panels(n, _wide(n, 2.8), sharex=True, sharey=True)
-    for ax, panel, _ in _per_panel(axes, rows):
-        for i, (series, (colour, marker)) in enumerate(looks.items()):
-            part = curves[(curves.panel == panel) & (curves.series == series)].groupby("distance").share
-            if len(part): _mean_and_band(ax, part, colour, lw=1.3, marker=marker, **_DOT, markevery=(2 + 5*(i % 8), 40))
+    apart = {s: look | dict(markevery=(2 + 5*(i % 8), 40)) for i, (s, look) in enumerate(looks.items())}
+    fig, panels = _per_panel(curves, 2.8, sharex=True)
+    for ax, _, part in panels:
+        _draw_lines(ax, part, "distance", apart, lw=1.3)
         half = ax.axhline(50, color=GREY, **_THIN, label="one half: medians")
-        ax.set(title=panel, xlabel="ℓ₂ distance d", xlim=(0, widest), ylim=(-2, None))
-    axes[0].set_ylabel("not broken within d (%)")
-    _legend_above(fig, [*_named(looks), half])
-    return _fix(fig)
+        ax.set(xlabel="ℓ₂ distance d", xlim=(0, widest), ylim=(-2, None))
+    _legend_above(fig, [*_keys(looks, lw=1.4), half])
+    return _fix(fig, "not broken within d (%)")
 
 # %% ../nbs/16_plots.ipynb #f3e5c15f
-_CLOSENESS = {"rmse": ("average $f^k$", ROLES["student 2"][0], "-"),
-              "base_rmse": ("not averaged, $f^0$", GREY, _SO_FAR),
-              "mc_error": ("Monte-Carlo error", GREY, (0, (1, 1.3)))}
-
-
-def _draw_closeness(ax, part, columns, scale):
-    for column, kind in columns.items():
-        _, colour, dash = _CLOSENESS[kind]
-        _mean_and_band(ax, part.groupby("timestep")[column], colour, scale, ls=dash, lw=1.5 if kind == "rmse" else 1.1)
+_CLOSENESS = [  # column of the RMSE, column of the agreement, how both are drawn
+    ("rmse", "agreement", dict(label="average $f^k$", color=ROLES["student 2"][0], ls="-", lw=1.5)),
+    ("base_rmse", "base_agreement", dict(label="not averaged, $f^0$", color=GREY, ls=_SO_FAR, lw=1.1)),
+    ("mc_error", None, dict(label="Monte-Carlo error", color=GREY, ls=(0, (1, 1.3)), lw=1.1)),
+]
 
 
 def closeness_curves(
     rows: pd.DataFrame, # tidy: panel, seed, timestep, rmse, base_rmse, mc_error, agreement, base_agreement (fractions)
 ):
     "RMSE above, a scale each panel; agreement below, one scale; mean and std over seeds."
-    below_kinds = dict(agreement="rmse", base_agreement="base_rmse")
-    need_columns(rows, ["panel", "seed", "timestep", *_CLOSENESS, *below_kinds])
-    n = rows.panel.nunique(); fig, axes = _panels(n, _wide(n, 3.6), down=2, sharex=True)
-    above, below = axes[:n], axes[n:]
-    for (up, panel, part), down in zip(_per_panel(above, rows), below):
-        _draw_closeness(up, part, {c: c for c in _CLOSENESS}, 1.)
-        _draw_closeness(down, part, below_kinds, 100.)
+    need_columns(rows, ["panel", "seed", "timestep", *(c for *columns, _ in _CLOSENESS for c in columns if c)])
+    fig, panels = _per_panel(rows, 3.6, down=2, sharex=True, sharey=False)
+    n = len(panels); below = fig.axes[n:]
+    for (up, panel, part), down in zip(panels, below):
+        over = part.groupby("timestep")
+        for error, agreement, look in _CLOSENESS:
+            _mean_and_band(up, over[error], 1., **look)
+            if agreement: _mean_and_band(down, over[agreement], **look)
         up.set(title=wrap(panel, 24 if n > 2 else 36), ylim=(0, None)); down.set_xlabel("timestep k")
         _ticks(down.xaxis, 5, integer=True)
         if down is not below[0]: down.sharey(below[0]); down.tick_params(labelleft=False)
-    below[0].autoscale(axis="y"); above[0].set_ylabel("RMSE"); below[0].set_ylabel("same class (%)")
-    fig.align_ylabels([above[0], below[0]])
-    _legend_above(fig, [_key(name, colour, ls=dash, lw=1.5) for name, colour, dash in _CLOSENESS.values()])
+    below[0].autoscale(axis="y"); fig.axes[0].set_ylabel("RMSE"); below[0].set_ylabel("same class (%)")
+    fig.align_ylabels([fig.axes[0], below[0]])
+    _legend_above(fig, [_key(**look | dict(lw=1.5)) for *_, look in _CLOSENESS])
     return _fix(fig)
 
 # %% ../nbs/16_plots.ipynb #63e1c243
@@ -730,13 +698,12 @@ def draws_needed(
     "Draws an image, sorted, on a logarithmic axis, beside those of the fixed test."
     need_columns(rows, ["series", "draws"])
     if not (rows.draws > 0).all(): raise KdnbError("draws must be at least 1. Leave out images without a certificate.")
-    names = _order(rows.series); looks, handles = _looks(names, dict.fromkeys(names, "smoothed")), []
+    looks, handles = _looks(rows.series, dict.fromkeys(rows.series, "smoothed")), []
     fig, (ax,) = _panels(1, (4.6, 2.5))
-    for name, (colour, dash) in looks.items():
+    for name, look in looks.items():
         draws = np.sort(rows.draws[rows.series == name])[::-1]
-        share = 100*np.arange(1, len(draws) + 1)/len(draws)
-        ax.plot(share, draws, color=colour, ls=dash, drawstyle="steps-pre")
-        handles.append(_key(f"{name}: {draws.mean():,.0f} on average", colour, ls=dash))
+        ax.plot(100*np.arange(1, len(draws) + 1)/len(draws), draws, drawstyle="steps-pre", **look)
+        handles.append(_key(f"{name}: {draws.mean():,.0f} on average", **look))
     ax.axhline(fixed, color=GREY, **_THIN)
     _say(ax, f"fixed: {fixed:,}", (1, fixed), (-2, 3), xycoords=ax.get_yaxis_transform(), ha="right", color=GREY)
     ax.set(yscale="log", xlim=(0, 100), xlabel="images, costliest first (%)", ylabel="draws an image")
@@ -798,10 +765,10 @@ def _in_two(text) -> str: # a long text in two lines, about as long
 def _least_covered(text, ax, span, taken):
     "Slide a text within a span of x, above or below its line, from the right, to where it covers least of the boxes."
     (left, right), size = (ax.transData.transform((x, 0))[0] for x in span), text.get_window_extent().size
-    y, k = ax.transData.transform((0, text.xy[1]))[1], ax.figure.dpi/72
+    y, k = ax.transData.transform((0, text.xy[1]))[1], _pixels(ax)
     def covered(p):
-        (at, up) = p; bottom = y + (2*k if up else -2*k - size[1])
-        return round(sum(_overlap((at, bottom, at + size[0], bottom + size[1]), b) for b in taken), 3)
+        corner = np.array([p[0], y + (2*k if p[1] else -2*k - size[1])])
+        return _overlap(np.concatenate([corner, corner + size]), taken).sum().round(3)
     places = [(at, up) for up in (True, False) for at in np.linspace(max(left, right - size[0]), left, 40)]
     at, up = min(places, key=covered)
     text.xy = (ax.transData.inverted().transform((at, 0))[0], text.xy[1])
@@ -817,9 +784,8 @@ def _legend_in_rows(fig, handles):
 
 # %% ../nbs/16_plots.ipynb #aaf6178d
 def _spread(ax, means, place, column) -> np.ndarray: # the place on the x axis of each point
-    box, k = ax.get_window_extent(), ax.figure.dpi/72
-    heights = ax.transData.transform(np.stack([np.zeros(len(means)), means["mean"]], 1))[:, 1]/k
-    across = place(means.passes).astype(float); wide = box.width/k
+    wide, across = ax.get_window_extent().width/_pixels(ax), place(means.passes).astype(float)
+    heights = ax.transData.transform(np.stack([np.zeros(len(means)), means["mean"]], 1))[:, 1]/_pixels(ax)
     for n in set(means.passes):
         m = (means.passes == n).to_numpy()
         if n == 1: across[m] = _side_by_side(means.group[m], heights[m], column*wide)/wide
@@ -832,7 +798,7 @@ def _draw_models(ax, means, looks, roles) -> tuple: # (points, bars, how far eac
     for p in means.itertuples():
         colour, marker = looks[p.group]; size = 8.5 if roles[p.group] in ("teacher", "smoothed", "robust") else 6.5
         low, high, dark = p.mean - p.std, p.mean + p.std, to_hex(.85*np.array(to_rgb(colour)))
-        ax.plot([p.at, p.at], [low, high], color=colour, lw=.8, alpha=.4, zorder=1.8, solid_capstyle="butt")
+        ax.plot([p.at, p.at], [low, high], color=colour, **_PALE | dict(lw=.8, alpha=.4))
         ax.plot(p.at, p.mean, marker, color=colour, zorder=3, **_DOT | dict(ms=size))
         points.append((p.at, p.mean, _in_two(f"{p.name} {p.mean:.1f}") if p.Index in best else "", dark))
         bars += [(p.at, low, p.at, high)]*2; reach.append(size/2)
@@ -841,7 +807,7 @@ def _draw_models(ax, means, looks, roles) -> tuple: # (points, bars, how far eac
 # %% ../nbs/16_plots.ipynb #53261296
 def _draw_reference(ax, means, best, colour, column, points, reach) -> list: # boxes of what is drawn, in data units
     "The line at the best reference model, its name, and what stands above it in the column."
-    p, k, pixel = means.loc[best], ax.figure.dpi/72, ax.transData
+    p, k, pixel = means.loc[best], _pixels(ax), ax.transData
     ax.axhline(p["mean"], color=colour, lw=1, ls=(0, (4, 2)), zorder=1.6)
     name = p.group if p["name"] == p.group else f"{p.group}:\n{p['name']}"
     texts = [_say(ax, f"{name} {p['mean']:.1f}", (0, p["mean"]), (0, 0), color=colour)]
@@ -874,9 +840,9 @@ def cost_plot(
     fig, (ax,) = _panels(1, (7, 4))
     low, high = (means["mean"] - means["std"]).min(), (means["mean"] + means["std"]).max(); room = max(high - low, 2.)
     ax.set(ylim=(low - .08*room, high + .26*room), ylabel="robust accuracy (%)")
-    _ticks(ax.yaxis, 6, steps=[1, 2, 5, 10])
+    _ticks(ax.yaxis, 6, steps=_ROUND)
     column, place = _pass_axis(ax, means.passes)
-    _legend_in_rows(fig, [_key(g, c, ls="", marker=marker, ms=6) for g, (c, marker) in looks.items()])
+    _legend_in_rows(fig, [_key(g, color=c, ls="", marker=m, ms=6) for g, (c, m) in looks.items()])
     _fix(fig)
     means["at"] = _spread(ax, means, place, column)
     points, bars, reach = _draw_models(ax, means, looks, roles)
@@ -888,13 +854,13 @@ def cost_plot(
     return fig
 
 # %% ../nbs/16_plots.ipynb #f44574b5
-_STRENGTH = {"steps": "attack steps", "eps": "ε (pixel range [0, 1])", "draws": "EOT draws"}  # kind -> x axis
+_STRENGTH = {"steps": "attack steps", "eps": _EPS, "draws": "EOT draws"}  # kind -> x axis
 
 
 def _even_ticks(ax, values):
     "Values at 0, 1, 2 ...: a tick each, from the last one on only as many labels as there is room for."
     ax.figure.draw_without_rendering()
-    points = ax.get_window_extent().width / ax.figure.dpi * 72
+    points = ax.get_window_extent().width / _pixels(ax)
     step, left, labels = points / max(1, 1.12*(len(values) - 1)), np.inf, []  # the margins take 12 %
     for i, value in reversed(list(enumerate(values))):
         half = .32*_SMALL*len(f"{value:g}") + 1  # half a label
@@ -907,14 +873,14 @@ def _draw_strength(ax, part, kind, looks):
     "The curves of one panel, its x axis, and a line at what was used."
     values = np.unique(part.value)
     def place(v): return v if kind == "eps" else np.searchsorted(values, v)
-    _pointed_curves(ax, part.assign(at=place(part.value)), "at", looks, lw=1.3)
+    _draw_lines(ax, part.assign(at=place(part.value)), "at", looks, lw=1.3)
     used = np.unique(part.value[part.used == True]) if "used" in part else []
     for value in map(place, used): ax.axvline(value, color=GREY, lw=.8, zorder=1.5)
     above = dict(xycoords=ax.get_xaxis_transform(), ha="center", va="bottom", color=GREY)
     for value in map(place, used[:1]): _say(ax, "used", (value, 1), (0, 2), **above)
     n = sorted({int(k) for k in part.n}); ax.margins(x=.06)
     ax.set_xlabel(f"{_STRENGTH[kind]}\n({n[0]}{f'–{n[-1]}' if len(n) > 1 else ''} images)")
-    if kind == "eps": _ticks(ax.xaxis, 4, steps=[1, 2, 5, 10])
+    if kind == "eps": _ticks(ax.xaxis, 4, steps=_ROUND)
     else: _even_ticks(ax, values); ax.tick_params(axis="x", labelsize=_SMALL if len(values) < 8 else _SMALL - 2)
 
 # %% ../nbs/16_plots.ipynb #546e981e
@@ -925,20 +891,18 @@ def strength_curves(
 ):
     "One panel each kind, as they first appear, sharing the y axis; mean and std over seeds; a line at what was used."
     need_columns(rows, ["kind", "value", "series", "n", "accuracy"])
-    kinds, looks = [one_of(kind, _STRENGTH, "kind") for kind in _order(rows.kind)], _pointed(rows, roles)
-    fig, axes = _panels(len(kinds), _wide(len(kinds), 2.8), sharey=True)
-    for ax, kind in zip(axes, kinds): _draw_strength(ax, rows[rows.kind == kind], kind, looks)
-    ends = [_draw_marks(ax, _guess(chance), None, True, "accuracy", 100.) for ax in axes][-1]
-    axes[0].set_ylabel("robust accuracy (%)"); axes[0].set_ylim(-2, None)
-    if len(looks) > 1: _legend_above(fig, _named(looks))
-    else: ends += [(axes[-1].lines[0].get_ydata()[-1], name, colour) for name, (colour, _) in looks.items()]
-    _label_ends(axes[-1], ends)
+    for kind in _order(rows.kind): one_of(kind, _STRENGTH, "kind")
+    looks = _looks(rows.series, roles, markers=True)
+    fig, panels = _per_panel(rows, 2.8, by="kind")
+    for ax, kind, part in panels: _draw_strength(ax, part, kind, looks)
+    ends = [_draw_marks(ax, _guess(chance)) for ax in fig.axes][-1]
+    last = fig.axes[-1]; last.set_ylim(-2, None); fig.axes[0].set_ylabel("robust accuracy (%)")
+    if len(looks) > 1: _legend_above(fig, _keys(looks, lw=1.4))
+    else: ends += [(last.lines[0].get_ydata()[-1], name, look["color"]) for name, look in looks.items()]
+    _label_ends(last, ends)
     return _fix(fig)
 
 # %% ../nbs/16_plots.ipynb #fd49817a
-def _value_text(value) -> str: return f"{value:g}" if isinstance(value, float) else str(value)  # for a label
-
-
 def metric_curves(
     rows: pd.DataFrame, # one a run: its parameters, and what it measured
     metric: str, # the column upwards
@@ -950,7 +914,7 @@ def metric_curves(
     theme()
     data, (line, *rest) = rows.dropna(subset=[metric]).copy(), by or [None]
     numeric, values = data[x].dtype.kind in "iuf", sorted(data[x].unique())
-    for k in [*by] + [x] * (not numeric): data[k] = data[k].map(_value_text)
+    for k in [*by] + [x] * (not numeric): data[k] = data[k].map(_text)
     if rest: data["panel"] = data[rest].apply(lambda row: ", ".join(f"{k} = {row[k]}" for k in rest), axis=1)
     figure = sns.relplot(data, kind="line", x=x, y=metric, hue=line, palette="colorblind" if line else None,
                          col="panel" if rest else None, col_wrap=3 if rest else None, errorbar="sd", marker="o",
