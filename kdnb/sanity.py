@@ -18,6 +18,8 @@ from .attacks import pgd
 from .core import in_eval
 from .evaluation import Target, as_target, image_gradient, survivors
 from .noise import is_noisy, noise_off
+from .statistics import interval
+from .tables import EVERY_NAME
 
 # %% ../nbs/15_sanity.ipynb #4b5c13f3
 def _row(check, passed, note): return dict(check=check, passed=None if passed is None else bool(passed), note=note)
@@ -79,6 +81,15 @@ def _check_unchanged(model, attack, x, y):
     notes += [f"changed: {', '.join(moved[:3])}"] * bool(moved)
     return [_row("unchanged", not notes, "; ".join(notes) or "flags, buffers and parameters are as before")]
 
+# %% ../nbs/15_sanity.ipynb #chance2
+def _check_chance(right, n_classes):
+    "The clean accuracy is better than a guess; with too few images to tell, it only informs."
+    n, k, chance = len(right), int(right.sum()), 1 / n_classes
+    passed = True if interval(k, n)[0] > chance else None if k / n > 1.5 * chance else False
+    note = f"{k} of {n} images are right without attack, {chance * n:.1f} would be by guessing"
+    if passed is False: note += ": look at the normalisation (images in [0,1] come in) and at the order of the classes"
+    return [_row("better than chance", passed, note)]
+
 # %% ../nbs/15_sanity.ipynb #07549615
 def _check_batch(model, x):
     "Every part is in evaluation mode when it should be, and an image's logits do not depend on its batch."
@@ -112,14 +123,18 @@ def _check_order(name, results, random=False, sure=()):
     return [_row(name, not rises, "; ".join([note for _, note in sorted(rises)[-1:]] + [curve]))]
 
 # %% ../nbs/15_sanity.ipynb #3438ccdb
+_LATE = ("apgd-ce", "apgd-t", "ddn", "fab-t", "square", "autoattack")  # attacks that only survivors meet
+
+
 def check_results(
-    right: dict, # attack -> bool [N], of `evaluate` or a table of `by_attack`
+    right: dict, # attack -> bool [N], of `try_attacks` or a table of `by_attack`
     random: bool = False, # is the score random?
 ) -> list: # rows; none without the strong attack
-    "White-box <= transfer <= clean; Square does not beat the others; how many AutoAttack broke."
+    "White-box <= transfer <= clean; Square does not beat the others; how many the late attacks broke."
     right = {k: torch.as_tensor(np.asarray(v), dtype=torch.bool) for k, v in right.items()}
     if "strong" not in right: return []
     own, order = right["strong"] & right.get("margin", True), partial(_check_order, random=random)
+    early = survivors({k: v for k, v in right.items() if k not in _LATE})
     before = survivors({k: v for k, v in right.items() if k not in ("square", "autoattack")})
     clean, climbed = {"clean": right["clean"]}, {"the gradient's attacks": own}
     rows = order("white-box", clean | climbed, sure=("clean",))
@@ -127,11 +142,10 @@ def check_results(
         if name.startswith("transfer"): rows += order(name, clean | {f"images by {name}": v} | climbed, sure=("clean",))
     if "square" in right:
         rows += order("Square", {"with Square": before & right["square"], "the other attacks": before})
-    if "autoattack" in right:
-        left = before & right.get("square", True); broken = int((left & ~right["autoattack"]).sum())
-        note = f"AutoAttack broke {broken} of the {int(left.sum())} images that survived all before it"
-        rows.append(_row("AutoAttack", None, note))
-    return rows
+    late, left, broke = [k for k in right if k in _LATE], early, []
+    for name in late: broke.append(f"{EVERY_NAME[name]} broke {int((left & ~right[name]).sum())}"); left = left & right[name]
+    note = f"{', '.join(broke)} of the {int(early.sum())} images that survived all before"
+    return rows + [_row("late attacks", None, note)] * bool(late)
 
 # %% ../nbs/15_sanity.ipynb #8a551b84
 def _noise_matters(model, x, y, attack, noisy_right):
@@ -165,6 +179,7 @@ def sanity_checks(
     rows += _check_batch(model, x) + _check_gradient(model, x, y, eps)
     if rows[-1]["note"] == _NO_GRADIENT: return pd.DataFrame(rows)
     clean, full = target.correct(x, y), right(eps, steps)
+    with torch.no_grad(), in_eval(model): rows += _check_chance(clean, model(x[:1]).shape[1])
     signs = target.correct((x + eps * torch.randn_like(x).sign()).clamp(0, 1), y)
     rows += _check_unchanged(model, fixed(1), x[:8], y[:8])
     by_chance = {"random signs": signs, "the attack": full}
