@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNITS', 'Tally', 'input_noise', 'take', 'one_draw', 'monte_carlo', 'vote', 'Smoothed', 'TeacherOutputs',
-           'collect_outputs', 'load_siam', 'search']
+           'check_teacher', 'collect_outputs', 'load_siam', 'search']
 
 # %% ../nbs/06_smoothing.ipynb #0c998aa0
 import itertools, math
@@ -21,6 +21,7 @@ from torch import nn
 from .basics import KdnbError, one_of, progress
 from .core import in_eval, load_tensors, save_tensors
 from .data import TEST_ID, Images
+from .inputs import NO_CLASS, check_images, check_labels, check_network, classes
 from .noise import hold_noise
 
 # %% ../nbs/06_smoothing.ipynb #78835173
@@ -36,6 +37,7 @@ class Tally:
     ):
         self.draws, shape = 0, (n, n_classes)
         self.votes = torch.zeros(shape, dtype=torch.int32, device=device)
+        self.silent = torch.zeros(n, dtype=torch.int32, device=device)  # draws without an answer: NaN or infinite
         self.soft, self.logits, self.ranks, self.single = (torch.zeros(shape, device=device) for _ in range(4))
         self._points = .5 ** torch.arange(n_classes, device=device)
 
@@ -44,26 +46,30 @@ class Tally:
         rows: slice = slice(None), # of which images
     ):
         "Count one draw of some images. When it has been added for every image, increase `draws` by one."
-        z = z.float()
-        order = z.argsort(dim=1, descending=True, stable=True)  # stable: of equal logits the lower class comes first
-        self.votes[rows] += F.one_hot(order[:, 0], z.shape[1])
-        self.soft[rows] += z.softmax(1)
-        self.logits[rows] += z
-        self.ranks[rows] += torch.empty_like(z).scatter_(1, order, self._points.expand_as(z))
+        z = z.float(); p = z.softmax(1); silent = p.isnan().any(1, keepdim=True)
         if self.draws == 0: self.single[rows] = z
+        z, p = z.masked_fill(silent, 0.), p.masked_fill(silent, 0.)
+        order = z.argsort(dim=1, descending=True, stable=True)  # stable: of equal logits the lower class comes first
+        self.silent[rows] += silent[:, 0]
+        self.votes[rows] += F.one_hot(order[:, 0], z.shape[1]).masked_fill(silent, 0)
+        self.soft[rows] += p
+        self.logits[rows] += z
+        points = torch.empty_like(z).scatter_(1, order, self._points.expand_as(z))
+        self.ranks[rows] += points.masked_fill(silent, 0.)
 
     def scores(self,
         rule: str = "votes", # "votes", "soft", "logits", "ranks" or "single"
-    ) -> torch.Tensor: # [N,C]; the rows of votes and soft sum to 1
+    ) -> torch.Tensor: # [N,C]; the rows of votes and soft sum to 1, less the share of silent draws
         "The mean over the draws, by a rule."
         sums = getattr(self, one_of(rule, _RULES, "rule"))
         return sums.float() if rule == "single" else sums / self.draws
 
     def predict(self,
         rule: str = "votes", # as in `scores`
-    ) -> torch.Tensor: # [N] class numbers
-        "The class with the largest score; of equal ones the lowest number."
-        return getattr(self, one_of(rule, _RULES, "rule")).argmax(1)
+    ) -> torch.Tensor: # [N] class numbers, or NO_CLASS
+        "The class with the largest score; of equal ones the lowest number. None where most draws gave no answer."
+        if one_of(rule, _RULES, "rule") == "single": return classes(self.single)
+        return getattr(self, rule).argmax(1).masked_fill(self.silent > self.votes.amax(1), NO_CLASS)
 
 # %% ../nbs/06_smoothing.ipynb #08ae6ff2
 UNITS = ("pixel", "normalised")
@@ -139,12 +145,13 @@ def vote(
     sigma: float = 0., # std of the input noise
     unit: str = "pixel", # of sigma
     batch_size: int = 500, # images a pass
-) -> torch.Tensor: # [N] class numbers
+) -> torch.Tensor: # [N] class numbers, or NO_CLASS
     "The winners of an M-draw vote; an image whose vote is decided gets no further draws."
     todo, votes, winner = torch.arange(len(x)), None, None
     for left in range(draws - 1, -1, -1):
         some = x.subset(todo) if isinstance(x, Images) else x[todo]
-        now = one_draw(model, some, None, sigma, unit, batch_size).votes
+        tally = one_draw(model, some, None, sigma, unit, batch_size)
+        now = torch.cat([tally.votes, tally.silent[:, None]], 1)  # silence stands for election, too
         votes = now if votes is None else votes + now
         if winner is None: winner = torch.zeros(len(x), dtype=torch.int64, device=votes.device)
         top, decided = votes.topk(2, dim=1).values, votes.argmax(1)
@@ -153,7 +160,7 @@ def vote(
         winner[todo[done.cpu()]] = decided[done]
         todo, votes = todo[~done.cpu()], votes[~done]
         if not len(todo): break
-    return winner
+    return winner.masked_fill(winner == now.shape[1] - 1, NO_CLASS)
 
 # %% ../nbs/06_smoothing.ipynb #d8041aae
 class Smoothed(nn.Module):
@@ -227,6 +234,15 @@ class TeacherOutputs:
         raise KdnbError(f"{path} holds no teacher outputs. Name a file that TeacherOutputs.save wrote.")
 
 # %% ../nbs/06_smoothing.ipynb #48a8fd3e
+def check_teacher(
+    teacher: nn.Module, # images -> logits, perhaps noisy; left as it was found
+    x: torch.Tensor, # a few images [N,C,H,W] in [0,1]
+    n_classes: int = None, # that it should know; None: any number
+):
+    "Refuse a teacher whose answers are no logits, or not the same twice unless it is declared noisy."
+    check_network(teacher, x, n_classes, "the teacher", isinstance(teacher, Smoothed) or None, logits=True)
+
+
 def collect_outputs(
     model: nn.Module, # the noisy teacher
     images: Images, # on the model's device
@@ -238,9 +254,13 @@ def collect_outputs(
 ) -> TeacherOutputs: # on the CPU; len(images) rows for each view, in the order of `images`
     "The outputs of a teacher for every image, by all rules."
     views, parts, n = [one_of(v, _VIEWS, "view") for v in views], [], len(images)
+    if n: check_teacher(model, images.floats(slice(0, 8)))
     for v in views:
         seen = replace(images, images=_VIEWS[v](images.images))
         tally = monte_carlo(model, seen, draws, sigma, unit, batch_size, f"teacher outputs, {v}")
+        if lost := int((tally.silent > 0).sum()):
+            raise KdnbError(f"the teacher answers {lost} of {n} images with NaN or infinite logits. Use another "
+                            "teacher, or leave these images out.")
         parts.append([tally.votes, *(tally.scores(rule) for rule in ("soft", "logits", "ranks"))])
     outputs = [torch.cat(p).cpu() for p in zip(*parts)]
     info = dict(draws=draws, sigma=sigma, unit=unit, views=views,
@@ -283,7 +303,9 @@ def search(
     batch_size: int = 500, # images a pass
 ) -> pd.DataFrame: # tidy: draws, sigma, unit, rule, n, clean, attacked (shares of 1)
     "Accuracy for every pair of M and sigma, at the cost of the largest M."
-    one_of(rule, _RULES, "rule")
+    one_of(rule, _RULES, "rule"); check_labels(y, len(x))
+    for images in (x, x_adv):
+        if torch.is_tensor(images): check_images(images)
     sets, table = {"clean": x} if x_adv is None else {"clean": x, "attacked": x_adv}, {}
     with progress(len(sigmas) * len(sets) * max(draws), "searching draws and sigma") as bar:
         for sigma, (name, images) in itertools.product(sigmas, sets.items()):
