@@ -366,7 +366,7 @@ def _curve_pictures(found) -> list:
     for norm, part in found.curve.groupby("norm", sort=False):
         marks = [dict(label=f"ε = {_radius(i['eps'], norm)}", eps=i["eps"])] * (norm == i["norm"])
         known = _PUBLISHED.get(tuple(i["shape"]), {}).get(norm)
-        if known and not (marks and abs(known[0] - i["eps"]) < 1e-9): marks.append(dict(label=known[1], eps=known[0]))
+        if known and not (marks and abs(known[0] - i["eps"]) < 1e-9): marks.append(dict(label="\n" * len(marks) + known[1], eps=known[0]))
         elif known: marks[0]["label"] = known[1]
         top = part.eps[part.accuracy > 0].max() * 1.3
         rows = part[part.eps <= max([top, *(m["eps"] for m in marks)])].assign(panel=norm, series="network")
@@ -457,7 +457,7 @@ _LOOK = """
 
 
 def _table_html(frame) -> str:
-    numbers = re.compile(r"[–+-]?[\\d,.]*( to [\\d.]+| \\(\\d+\\))?$")
+    numbers = re.compile(r"[–+-]?[\d,.]*( to [\d.]+| \(\d+\))?$")
     def cell(v): text = str(v); return f"<td{' class=n' * bool(numbers.match(text))}>{html.escape(text)}</td>"
     head = "".join(f"<th>{html.escape(str(c))}</th>" for c in frame.columns)
     rows = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in frame.itertuples(index=False))
