@@ -28,6 +28,7 @@ from .averaging import held
 from .basics import KdnbError, OutOfTime, atomic_path, load_json, one_of, progress, save_json, short_hash, time_is_up
 from .core import set_seed
 from .data import Images
+from .inputs import NO_CLASS, check_images, check_labels, classes
 from .noise import is_noisy
 from .rows import COLUMNS, growing_rows, paired, read_rows, stacked
 from .smoothing import input_noise, monte_carlo
@@ -51,12 +52,12 @@ class Draws:
     @torch.no_grad()
     def __call__(self,
         n: int, # fresh draws, >= 1
-    ) -> np.ndarray: # votes int64 [n_classes], summing to n
+    ) -> np.ndarray: # votes int64 [n_classes], summing to n, less the draws answered with NaN or infinite logits
         "Count the classes of n noisy copies."
         begin, votes = time.perf_counter(), 0
         for size in [self.batch_size] * (n // self.batch_size) + [n % self.batch_size] * (n % self.batch_size > 0):
             z = self.model(input_noise(self.x.expand(size, -1, -1, -1), self.sigma, "pixel", self.model))
-            votes = votes + torch.bincount(z.argmax(1), minlength=z.shape[1])
+            votes = votes + torch.bincount(classes(z) - NO_CLASS, minlength=z.shape[1] + 1)[1:]
         votes = votes.cpu().numpy()  # waits for the device
         self._answered(begin); self.drawn += n
         return votes
@@ -92,7 +93,7 @@ def radius_of(
     return sigma * ndtri(p)
 
 # %% ../nbs/11_certification.ipynb #6ec8dd99
-_ABSTAIN = -1
+_ABSTAIN = NO_CLASS
 
 
 def predict(
@@ -104,10 +105,12 @@ def predict(
     batch_size: int = 500, # images a pass
 ) -> torch.Tensor: # int64 [N], on the CPU: classes, or _ABSTAIN
     "Cohen et al.'s PREDICT: the class of the smoothed classifier."
-    votes = monte_carlo(model, x, n, sigma, batch_size=batch_size, label="smoothed predictions").votes
-    top = votes.topk(2, dim=1); (a, b), winner = top.values.cpu().numpy().T, top.indices[:, 0].cpu()
+    if torch.is_tensor(x): check_images(x)
+    tally = monte_carlo(model, x, n, sigma, batch_size=batch_size, label="smoothed predictions")
+    top = torch.cat([tally.votes, tally.silent[:, None]], 1).topk(2, dim=1)  # silence stands for election, too
+    (a, b), winner = top.values.cpu().numpy().T, top.indices[:, 0].cpu()
     p = np.minimum(1, 2 * binom.sf(a - 1, a + b, .5))
-    return torch.where(torch.from_numpy(p <= alpha), winner, _ABSTAIN)
+    return torch.where(torch.from_numpy(p <= alpha) & (winner < tally.votes.shape[1]), winner, _ABSTAIN)
 
 # %% ../nbs/11_certification.ipynb #9dc9dde6
 def _choose(draw, n0, k=1) -> np.ndarray: # int64 [k], the most frequent first; with n0 = 0 the clean image chooses
@@ -460,6 +463,7 @@ def l_bound(
     if averages != "probabilities":
         raise KdnbError(f"a model that averages {averages} has no L-bound: only the range of probabilities limits the "
                         "gradient. Train it with averaged probabilities, or certify it by draws.")
+    check_labels(y, len(x))
     base, parts = freeze(model, probe=x[:2]), []
     for some, labels in zip(x.split(batch_size), y.split(batch_size)):
         some = some.detach().requires_grad_()
@@ -467,7 +471,7 @@ def l_bound(
             p = base(some).float().softmax(1)
             gap = p.gather(1, labels[:, None])[:, 0] - p.scatter(1, labels[:, None], -1.).amax(1)
             gradient = torch.autograd.grad(gap.sum(), some)[0].flatten(1).norm(dim=1)
-        parts.append(torch.stack([labels, p.argmax(1), gap.detach(), gradient], 1).double().cpu())
+        parts.append(torch.stack([labels, classes(p), gap.detach(), gradient], 1).double().cpu())
     label, found, gap, gradient = torch.cat(parts).numpy().T
     return pd.DataFrame(dict(label=label.astype(int), predicted=found.astype(int), right=label == found, margin=gap,
                              l_bound=np.maximum(gap, 0) / _gradient_limit(sigma), gradient=gradient))
@@ -504,7 +508,7 @@ def _is_right(model, x, y, criterion="top1", sigma=0., draws=100, batch_size=500
     z = torch.cat([base(some) for some in x.split(batch_size)])
     if k >= z.shape[1]:
         raise KdnbError(f"{z.shape[1]} classes: everything is among the {k} best. Use the criterion top1.")
-    return (z.topk(k, dim=1).indices == y[:, None]).any(1)
+    return (z.topk(k, dim=1).indices == y[:, None]).any(1) & (classes(z) != NO_CLASS)
 
 
 def top_k_margin(
@@ -529,6 +533,7 @@ def distances(
     **criterion, # criterion ("top1", "top5" or "smoothed"); of the last: sigma, draws (fresh votes)
 ) -> pd.DataFrame: # image_id, attack, rule, right, distance (l2), fooled, l0, l1, linf; 0 if wrong, inf if not fooled
     "How far an attack had to go, image by image; the way is halved to the border."
+    check_images(x); check_labels(y, len(x))
     right, x_adv = _is_right(model, x, y, **criterion), attack(model, x, y)
     x_adv = (x + stretch * (x_adv - x)).clamp(0, 1)
     fooled = right & ~_is_right(model, x_adv, y, **criterion)

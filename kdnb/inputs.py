@@ -17,7 +17,7 @@ from .basics import KdnbError, one_of
 from .core import count_cost
 from .noise import is_noisy
 
-# %% ../nbs/18_inputs.ipynb #in520a7e
+# %% ../nbs/18_inputs.ipynb #in3b3f89
 _ROUNDING = 1e-5  # by so much a resized picture may miss [0,1]
 
 
@@ -45,7 +45,7 @@ def check_images(
     "Images that a network and an attack can take."
     if not torch.is_tensor(x):
         how = "torch.from_numpy(images)" if isinstance(x, np.ndarray) else "one tensor of all images"
-        raise KdnbError(f"{what} are a {type(x).__name__}, not a tensor. Use {how}: floats [N,C,H,W] in [0, 1].")
+        raise KdnbError(f"{what} are of type {type(x).__name__}, not a tensor. Use {how}: floats [N,C,H,W] in [0, 1].")
     shape = tuple(x.shape)
     if x.ndim != 4 or 0 in shape[1:]:
         raise KdnbError(f"{what} have the shape {shape}, not [N,C,H,W]. {_AXES.get(x.ndim, 'Give floats in [0, 1].')}")
@@ -58,7 +58,7 @@ def check_images(
     if -_ROUNDING <= low and high <= 1 + _ROUNDING: return x
     raise KdnbError(_other_range(what, low, high))
 
-# %% ../nbs/18_inputs.ipynb #in93d003
+# %% ../nbs/18_inputs.ipynb #in348b53
 def check_labels(
     y, # what was given as labels
     n: int, # of images
@@ -66,7 +66,7 @@ def check_labels(
 ) -> torch.Tensor: # y itself: int64 [n], from 0 to n_classes - 1
     "Labels as class numbers that begin with 0."
     if not torch.is_tensor(y):
-        raise KdnbError(f"labels are a {type(y).__name__}, not a tensor. Use torch.as_tensor(labels): int64 [N].")
+        raise KdnbError(f"labels are of type {type(y).__name__}, not a tensor. Use torch.as_tensor(labels): int64 [N].")
     shape = tuple(y.shape)
     if shape == (n, 1): raise KdnbError(f"labels have the shape {shape}, not [N]. Use y.squeeze(1).")
     if y.ndim == 2:
@@ -237,12 +237,12 @@ def _check_behaviour(model, x, name, noisy):
                             "pass with x = x.clone().")
     return z
 
-# %% ../nbs/18_inputs.ipynb #in4d1f37
+# %% ../nbs/18_inputs.ipynb #in10e041
 def _unwrap(z): # what to write around a network that answers with more than logits
     if isinstance(z, dict):
         return f"a {type(z).__name__} of {', '.join(map(repr, list(z)[:4]))}", f"net(x)[{next(iter(z), 'logits')!r}]"
     if isinstance(z, (tuple, list)): return f"a {type(z).__name__} of {len(z)}", "net(x)[0]"
-    return f"a {type(z).__name__}", "torch.as_tensor(net(x))"
+    return f"the type {type(z).__name__}", "torch.as_tensor(net(x))"
 
 
 def _check_answer(z, n, n_classes, name):
@@ -286,7 +286,7 @@ def check_network(
                         "their logarithm.")
     return z.shape[1]
 
-# %% ../nbs/18_inputs.ipynb #ind7a03c
+# %% ../nbs/18_inputs.ipynb #inc75d8d
 _USUAL = {  # name -> mean and std of images in [0,1]
     "ImageNet": ((.485, .456, .406), (.229, .224, .225)),
     "CIFAR-10": ((.4914, .4822, .4465), (.247, .2435, .2616)),
@@ -322,7 +322,7 @@ def likely_normalisation(
     with _restored(), _evaluating(model):
         now = right(x, y)
         found = {name: (right(seen, y), *rest) for name, (seen, *rest) in _ways(x).items()}
-        found |= {f"labels counted from {k}": (right(x, y - k), None, None, f"Use y {-k:+d}") for k in (1, -1)}
+        found |= {f"labels counted from {k}": (right(x, y - k), None, None, f"Use y {'-+'[k < 0]} 1") for k in (1, -1)}
     name = max(found, key=lambda k: found[k][0]); best, mean, std, do = found[name]
     note = f"{now:.1%} of {len(y)} images are right as they are, {best:.1%} with {name}. {do}."
     if (best - now) * len(y)**.5 <= 2:  # what the best of many guesses gains by chance

@@ -28,7 +28,7 @@ from .losses import INNER, INNER_ASKS, METHODS, Answers, Features, Method, Targe
 from .losses import connectors, feature_loss, feature_margin, tuned, with_igdm
 from .noise import is_noisy, offdiag_penalty
 from .checkpoints import load_model, save_model
-from .smoothing import Smoothed, vote
+from .smoothing import Smoothed, check_teacher, vote
 
 # %% ../nbs/09_training.ipynb #59de70e0
 @dataclass
@@ -354,6 +354,15 @@ def _augmented(x, recipe, follow): # -> (images [N, C, H, W], view int64 [N] or 
     flipped = torch.rand(len(x)).lt(.5).to(x.device)
     return torch.where(flipped[:, None, None, None], x.flip(-1), x), flipped.long()
 
+# %% ../nbs/09_training.ipynb #g855de7c
+def _check_answers(objective, data, recipe, n_classes):
+    "Refuse a teacher whose answers are no logits for these classes, and stored rows of others."
+    teacher, targets = getattr(objective, "teacher", None), getattr(objective, "targets", None)
+    if teacher is not None: check_teacher(teacher, _shown(data.train, recipe, 0).floats(slice(0, 8)), n_classes)
+    if targets is not None and n_classes not in (None, found := targets.rows.shape[1]):
+        raise KdnbError(f"the targets are of {found} classes, and the student knows {n_classes}. Give targets of its "
+                        "classes.")
+
 # %% ../nbs/09_training.ipynb #7b24415e
 @dataclass
 class Judge:
@@ -582,6 +591,7 @@ class _Loop:
     "One training."
     def __init__(self, model, data, objective, recipe, folder, seed, judge, context):
         device, self.folder = get_device(str(context.device)), Path(folder)
+        _check_answers(objective, data, recipe, getattr(model, "spec", {}).get("n_classes"))
         self.team = (_Shared if context.processes > 1 else _Alone)(device); device = self.team.device
         self.model, self.data, self.objective = fast_layout(model.to(device)), data.to(device), objective.to(device)
         self.recipe, self.seed, self.judge, self.context = recipe, seed, judge, context

@@ -201,7 +201,7 @@ def sidebar(docs):
     groups = {"Start": ["self", "methods"], "Tutorials": there("tutorials/.*"), "Studies": named(reports) + ["gallery"],
               "The science": there(r"\d\d_.*") + ["benchmarks"], "The lab": there("lab/.*"), "How the studies are made": there("studies/.*"),
               "Experiments": named(e for e in there("experiments/.*") if e not in reports),
-              "Reference": ["seed-commands", "contributing", "Index of names <genindex>"]}
+              "Reference": ["refuses", "seed-commands", "contributing", "Index of names <genindex>"]}
     return "\n".join(f"```{{toctree}}\n:hidden:\n:caption: {group}\n\n" + "\n".join(pages) + "\n```" for group, pages in groups.items())
 
 
