@@ -178,8 +178,6 @@ _LAST = dict(linf=("apgd-ce", "apgd-t", "fab-t", "square"), l2=("apgd-ce", "apgd
 class Suite:
     "Which attacks a model meets, and how strong they are."
     eps: float              # radius, in the pixel range [0,1]
-    norm: str = "linf"      # "linf" or "l2"
-    quick: bool = False     # leave `last` out: then what survives is an upper bound
     steps: int = 50         # of the strong attacks
     restarts: int = 2       # random starts of the strong attacks
     draws: int = 16         # noise draws a step of all attacks but PGD-10, for a random model
@@ -191,6 +189,8 @@ class Suite:
     confirm: bool = True    # of a random model: Square ends on an image only where a fresh vote is wrong, too
     auto: int = None        # with "autoattack" in `last`: on so many of the images that survived; None: on all
     batch: int = None       # images at a time; None: as each attack likes it
+    norm: str = "linf"      # "linf" or "l2"
+    quick: bool = False     # leave `last` out: then what survives is an upper bound
     inputs: dict = field(default_factory=dict)  # source -> x_adv [N,C,H,W], made for another model
 
     def __post_init__(self):

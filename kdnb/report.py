@@ -194,7 +194,7 @@ class Evaluation:
     def upper_bound(self) -> bool: return self.info["quick"] or bool(self.checks.passed.isin([False]).any())
     def save(self, folder) -> Path: return _save(self, folder) # its report.html
     def __repr__(self): return f"{self.verdict} {self.headline}"
-    def _repr_html_(self): return f"<style>{_LOOK}</style>" + _body(self, _sections(self)[:2]) # for a notebook
+    def _repr_html_(self): return f"<style>{_LOOK}</style>" + _body(self, _sections(self, True)[:2]) # for a notebook
 
 # %% ../nbs/19_report.ipynb #rp15
 def _prepare(model, images, labels, eps, norm, sigma, draws, device) -> tuple: # (Target, Images), on one device
@@ -217,11 +217,13 @@ def _plan(suite, target, n_classes, n, few, climbs) -> dict: # for `_Meter`
     return plan | {k: (passes, few, False) for k, passes in rest.items()}
 
 
-def _guess_notes(net, x, y, clean, n_classes) -> list: # of sentences
-    "Where the network seems to guess: does a usual normalisation help?"
-    if interval(int(clean.sum()), len(clean))[0] > 1 / n_classes: return []
-    said = likely_normalisation(net, x, y)["note"]
-    return [f"Without attack it is hardly better than a guess. {said or 'None of the usual normalisations helps.'}"]
+def _input_notes(target, x, y, n_classes) -> list: # of sentences
+    "Does another normalisation, or another count of the labels, make the network right? Is it better than a guess?"
+    some = slice(0, min(200, 2 * _batch(x))); right = target.correct(x[some], y[some])
+    said = likely_normalisation(target.original, x[some], y[some])["note"]
+    if said: return [f"Look at the input first: {said}"]
+    guess = interval(int(right.sum()), len(right))[0] <= 1 / n_classes
+    return ["Without attack it is hardly better than a guess, and none of the usual normalisations helps."] * guess
 
 
 def _checks(target, some, suite, right, seed) -> pd.DataFrame:
@@ -271,11 +273,12 @@ def _headline(attacks, eps, norm, classes) -> str:
     return text + f" Worst class: {worst['class']}, {worst.robust} of {worst.n}." * (len(classes) > 1)
 
 
-def _judged(checks, quick) -> str:
+def _judged(checks, quick, notes) -> str:
     "The verdict; \"upper bound\" comes first where the number is no more than that."
     failed = checks.passed.isin([False]).any()
     return "Upper bound: APGD-T, Square and others of its kind were left out (quick). " * quick + \
-        "Upper bound: a check failed, so the attacks may have been misled. " * bool(failed and not quick) + verdict(checks)
+        "Upper bound: a check failed, so the attacks may have been misled. " * bool(failed and not quick) + \
+        "".join(f"{note} " for note in notes if note.startswith("Look")) + verdict(checks)
 
 
 def _versions() -> dict:
@@ -311,12 +314,13 @@ def evaluate(
     name = name or type(model.original if model is target else model).__name__
     n_classes = check_network(net, x[:8], None, name); check_labels(y, len(y), n_classes)
     if not eps: raise KdnbError(f"eps is 0: that is the clean accuracy, {percent(target.correct(x, y).float().mean())}. Give a radius above 0.")
-    suite = Suite(eps, norm, quick, batch=_batch(x) if _batch(x) < 250 else None,
+    suite = Suite(eps, norm=norm, quick=quick, batch=_batch(x) if _batch(x) < 250 else None,
                   **dict(also=("fgsm", "pgd-20"), queries=2000 if target.random else 5000, query_draws=16) | suite)
-    some, climbs, notes = balanced_subset(images, min(few, len(images))), has_gradient(net, images), []
+    some, climbs, notes = balanced_subset(images, min(few, len(images))), has_gradient(net, images), _input_notes(target, x, y, n_classes)
+    if progress: print(*notes, sep="\n", end="\n" * bool(notes), file=sys.stderr)  # before the long part
     with _Meter(net, _plan(suite, target, n_classes, len(images), len(some), climbs), progress) as meter:
         found, costs = evaluate_model(target, images, suite, seed=seed, before=meter.begin, notes=notes, victim=target.model)
-        right = found["votes"]; notes += _guess_notes(net, x, y, right["clean"], n_classes)
+        right = found["votes"]
         left = dict(zip(images.ids.tolist(), survivors(right).tolist()))
         meter.begin("checks", len(some)); checks = _checks(target, some, suite, right, seed)
         meter.begin("distances", len(some))
@@ -328,7 +332,7 @@ def evaluate(
                 attack_steps=suite.steps, attack_restarts=suite.restarts, queries=suite.queries, shape=list(x.shape[1:]),
                 parameters=count_parameters(net), versions=_versions(), seconds=time.perf_counter() - begun,
                 command=command or f"kdnb.evaluate(model, images, labels, {', '.join(f'{k}={v!r}' for k, v in given.items())})")
-    return Evaluation(name, _judged(checks, quick), _headline(attacks, eps, norm, by_class),
+    return Evaluation(name, _judged(checks, quick, notes), _headline(attacks, eps, norm, by_class),
                       answer_rows(images.ids.cpu(), {target.rule: right}, norm=norm, eps=eps), attacks, checks,
                       far[1], far[0], by_class, strength, far[2], notes, info)
 
@@ -345,9 +349,14 @@ class _Picture:
     def url(self): return f"data:image/{'svg+xml' if self.kind == 'svg' else 'png'};base64,{base64.b64encode(self.data).decode()}"
 
 
-def _drawn(name, figure, caption="") -> _Picture:
+def _drawn(name, figure, small=False) -> _Picture:
+    "A figure as SVG; small: as a PNG of few colours, for a notebook that is kept."
     with tempfile.TemporaryDirectory() as folder:
-        return _Picture(name, save_figure(figure, Path(folder)/name)[1].read_bytes(), "svg", caption)
+        png, svg = save_figure(figure, Path(folder)/name)
+        if not small: return _Picture(name, svg.read_bytes(), "svg")
+        data, picture = io.BytesIO(), Image.open(png).convert("RGB")
+        picture.resize((picture.width * 2 // 3, picture.height * 2 // 3), Image.LANCZOS).quantize(24, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
+        return _Picture(name, data.getvalue(), "png smooth")
 
 
 def _strip(x, x_adv, side=96) -> bytes: # PNG
@@ -360,7 +369,7 @@ def _strip(x, x_adv, side=96) -> bytes: # PNG
     return data.getvalue()
 
 # %% ../nbs/19_report.ipynb #rp21
-def _curve_pictures(found) -> list:
+def _curve_pictures(found, small=False) -> list:
     "Robust accuracy over the radius, a picture for each norm."
     i, made = found.info, []
     for norm, part in found.curve.groupby("norm", sort=False):
@@ -371,7 +380,7 @@ def _curve_pictures(found) -> list:
         top = part.eps[part.accuracy > 0].max() * 1.3
         rows = part[part.eps <= max([top, *(m["eps"] for m in marks)])].assign(panel=norm, series="network")
         figure = curves_by_eps(rows, dict(network="student"), 1 / i["classes"], pd.DataFrame(marks) if marks else None, "robust accuracy (%)")
-        made.append(_drawn(f"curve-{norm}", figure))
+        made.append(_drawn(f"curve-{norm}", figure, small))
     return made
 
 
@@ -407,11 +416,11 @@ def _done(found) -> pd.DataFrame:
     return pd.DataFrame(lines.items(), columns=["what", "how"])
 
 
-def _sections(found) -> list: # of (title, parts): paragraphs, tables, pictures, lists of pictures
+def _sections(found, small=False) -> list: # of (title, parts): paragraphs, tables, pictures, lists of pictures
     "The report, in a reader's order."
     strength = found.strength
     drawn = [] if strength is None else [_drawn("strength", strength_curves(strength.assign(series="network"), dict(network="student")))]
-    curves = [] if found.curve is None else [_curve_pictures(found)]
+    curves = [] if found.curve is None else [_curve_pictures(found, small)]
     fallen = _fallen_pictures(found)
     about = f"on {found.info['few']} images"
     last = [EVERY_NAME[k] for k in found.attacks.attack if k in LATE]
@@ -432,12 +441,12 @@ def _markdown(found) -> str:
         if isinstance(part, list): return "\n".join(f"![{p.caption}]({p.name}.{p.kind})" + f" {p.caption}\n" * bool(p.caption) for p in part)
         return md_table(part) if isinstance(part, pd.DataFrame) else part
     body = "".join(f"\n## {title}\n\n" + "\n\n".join(map(say, parts)).rstrip() + "\n" for title, parts in _sections(found))
-    notes = "".join(f"- {note}\n" for note in found.notes)
+    notes = "".join(f"- {note}\n" for note in found.notes if note not in found.verdict)
     return f"**{found.verdict}**\n\n# {found.name}\n\n{found.headline}\n" + f"\n{notes}" * bool(notes) + body
 
 
 _LOOK = """
-.kdnb-report { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 0 auto; padding: 0 1rem 2rem; }
+.kdnb-report { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 60rem; margin: 0 auto; padding: 0 1rem 2rem; }
 .kdnb-report h1 { font-size: 1.3rem; margin: 1.2rem 0 .4rem; overflow-wrap: anywhere; }
 .kdnb-report h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; border-top: 1px solid #ddd; padding-top: .8rem; }
 .kdnb-report .verdict { font-weight: 600; padding: .7rem 1rem; border-left: .4rem solid #029e73; background: #f2f9f6; margin: 1rem 0; }
@@ -452,7 +461,7 @@ _LOOK = """
 .kdnb-report td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .kdnb-report .pictures { display: flex; flex-wrap: wrap; gap: .8rem 1.2rem; }
 .kdnb-report figure { margin: 0; } .kdnb-report figcaption { font-size: .8rem; color: #555; max-width: 18rem; }
-.kdnb-report img { max-width: 100%; height: auto; } .kdnb-report img.png { image-rendering: pixelated; }
+.kdnb-report img { max-width: 100%; height: auto; } .kdnb-report img.png:not(.smooth) { image-rendering: pixelated; }
 .kdnb-report p.note { color: #555; font-size: .9rem; margin: .5rem 0; }
 """
 
@@ -476,8 +485,8 @@ def _part_html(part) -> str:
 
 def _body(found, sections) -> str:
     "The page without its frame: the verdict, the number, and these sections."
-    robust, bad = found.robust, " bad" * bool(found.upper_bound)
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in found.notes)
+    robust, bad = found.robust, " bad" * bool(found.upper_bound or found.verdict.startswith("Look"))
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in found.notes if note not in found.verdict)
     inner = "".join(f"<h2>{html.escape(title)}</h2>{''.join(map(_part_html, parts))}" for title, parts in sections)
     return (f'<div class="kdnb-report"><h1>{html.escape(found.name)}</h1><p class="verdict{bad}">{html.escape(found.verdict)}</p>'
             f'<div class="number">{"≤ " * found.upper_bound}{100 * robust.accuracy:.1f} % <small>{100 * robust.low:.1f} to {100 * robust.high:.1f}, '
@@ -568,4 +577,4 @@ def evaluate_command(
     found.info |= dict(data=splits.name)
     if n > len(images): found.notes.append(f"There are only {len(images)} test images.")
     page = found.save(out or Path("evaluation")/re.sub(r"[^\w.-]+", "-", model).strip("-."))
-    return "\n".join([found.verdict, found.headline, *found.notes, "", f"The report: {page}"])
+    return "\n".join([found.verdict, found.headline, *(note for note in found.notes if note not in found.verdict), "", f"The report: {page}"])
