@@ -22,6 +22,7 @@ from .attacks import (LOSSES, NAMED_ATTACKS, autoattack, correct, ddn, freeze, i
 from .basics import KdnbError, one_of, progress
 from .core import count_cost, in_eval, set_seed
 from .data import Images
+from .inputs import short_error
 from .losses import bound_terms
 from .noise import is_noisy
 from .rows import answer_rows
@@ -299,7 +300,7 @@ def _square(suite, target, n_classes):
     "Square; of a random model on a mean softmax."
     options = dict(eps=suite.eps, queries=suite.queries, norm=suite.norm)
     if not suite.queries: return "it was given no queries"
-    if not target.random: return lambda m, x, y: square(m, x, y, **options)
+    if not target.random: return lambda m, x, y: square(target.model, x, y, **options)  # the exact network, whatever climbs
     def draw(x): return _log_mean(monte_carlo(target.original, x, suite.query_draws, target.sigma, target.unit))
     return lambda m, x, y: square(_referee(draw, target, y) if suite.confirm else draw, x, y, **options)
 
@@ -324,6 +325,14 @@ def _in_parts(attack, batch, model, x, y):
     return torch.cat([attack(model, *some) for some in zip(x.split(batch), y.split(batch))])
 
 
+def _spared(name, attack, notes, model, x, y):
+    "An attack whose own code fails on such a network is named, and the others go on."
+    try: return attack(model, x, y)
+    except torch.OutOfMemoryError: raise
+    except Exception as e:
+        notes.append(f"{EVERY_NAME[name]} failed and found nothing ({short_error(e)})."); return x
+
+
 def evaluate_model(
     target, # `Target`, or a model (a random one answers by vote of 100 draws); left as it was
     images: Images, # what to classify, on the model's device
@@ -332,14 +341,15 @@ def evaluate_model(
     seed: int = 0, # as in `try_attacks`
     victim: nn.Module = None, # as in `try_attacks`
     before=None, # as in `try_attacks`
-    notes: list = None, # gets a sentence for each attack that was left out
+    notes: list = None, # gets a sentence for each attack that was left out, or failed; None: a failure ends it all
 ) -> tuple: # as `try_attacks`: rule -> attack -> bool [N], and costs; `attack_rows` makes a table of them
     "Every attack that a model of its kind should withstand; without a gradient only transfer and Square."
     target = as_target(target, 100); climbs = has_gradient(target.original, images)
     n_classes = monte_carlo(target.original, images.floats(slice(0, 1)), 1, target.sigma, target.unit).votes.shape[1]
     attacks = suite.climbing(target.random, target.sigma) if climbs else {}
     last, left_out = suite.final(target, n_classes, climbs)
-    if notes is not None: notes += left_out
+    if notes is not None:
+        notes += left_out; last = {k: partial(_spared, k, a, notes) for k, a in last.items()}
     if suite.batch: attacks, last = ({k: partial(_in_parts, a, suite.batch) for k, a in d.items()} for d in (attacks, last))
     attacks |= {f"transfer from {source}": lambda *asked, x=x: x for source, x in suite.inputs.items()}
     return try_attacks(target, images, attacks, last, rules, seed, victim, before)

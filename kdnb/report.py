@@ -191,7 +191,7 @@ class Evaluation:
     @property
     def robust(self): return self.attacks.iloc[-1]
     @property
-    def upper_bound(self) -> bool: return self.info["quick"] or bool(self.checks.passed.isin([False]).any())
+    def upper_bound(self) -> bool: return self.verdict.startswith("Upper bound")
     def save(self, folder) -> Path: return _save(self, folder) # its report.html
     def __repr__(self): return f"{self.verdict} {self.headline}"
     def _repr_html_(self): return f"<style>{_LOOK}</style>" + _body(self, _sections(self, True)[:2]) # for a notebook
@@ -278,6 +278,7 @@ def _judged(checks, quick, notes) -> str:
     failed = checks.passed.isin([False]).any()
     return "Upper bound: APGD-T, Square and others of its kind were left out (quick). " * quick + \
         "Upper bound: a check failed, so the attacks may have been misled. " * bool(failed and not quick) + \
+        "".join(f"Upper bound: {note} " for note in notes if " failed and found nothing " in note) + \
         "".join(f"{note} " for note in notes if note.startswith("Look")) + verdict(checks)
 
 
