@@ -376,10 +376,11 @@ def square(
     decide, # images [n,C,H,W] -> scores, log-probabilities or shares of votes [n,n_classes]; or a model
     x: torch.Tensor, # images [N,C,H,W] in [0,1]
     y: torch.Tensor, # labels [N]
-    eps: float, # linf radius, >= 0
+    eps: float, # radius, >= 0
     queries: int = 500, # at most, for each image
+    norm: str = "linf", # "linf" or "l2"
 ) -> torch.Tensor: # x_adv like x: changed where the attack succeeded
-    "The Square attack in linf (Andriushchenko et al. 2020), by the authors' package."
+    "The Square attack (Andriushchenko et al. 2020), by the authors' package."
     if isinstance(decide, nn.Module): decide = freeze(decide, probe=x[:2])
     n_classes = None
     @torch.no_grad()
@@ -390,7 +391,7 @@ def square(
         return scores.clone()  # the package writes into it
     seed = int(torch.randint(2**31, ()))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        return SquareAttack(ask, norm="Linf", n_queries=queries, eps=eps, seed=seed).perturb(x.contiguous(), y)
+        return SquareAttack(ask, norm=dict(linf="Linf", l2="L2")[norm], n_queries=queries, eps=eps, seed=seed).perturb(x.contiguous(), y)
 
 # %% ../nbs/07_attacks.ipynb #4a1e9f47
 _VERSIONS = ("standard", "rand")

@@ -128,6 +128,8 @@ def check_writable(
 # %% ../nbs/00_basics.ipynb #b5369cbd
 class progress:
     "A progress bar over a known number of steps, for a person and for the command that drives a study."
+    alone = False  # True while one bar stands for the whole: others stay hidden
+
     def __init__(self,
         total: int, # how many steps
         what: str, # what is going on, in a few words
@@ -135,8 +137,8 @@ class progress:
     ):
         from tqdm.auto import tqdm
         self.total, self.what, self.n, self._last = total, what, done, 0.
-        self.file = os.environ.get("KDNB_PROGRESS")
-        hidden = bool(self.file) or "IN_TEST" in os.environ or int(os.environ.get("RANK", 0)) > 0
+        self.file = None if self.alone else os.environ.get("KDNB_PROGRESS")
+        hidden = bool(self.file) or self.alone or "IN_TEST" in os.environ or int(os.environ.get("RANK", 0)) > 0
         self.bar = tqdm(total=total, initial=done, desc=what, disable=hidden, leave=False, mininterval=.5)
 
     def update(self, n: int = 1, note: str = ""):

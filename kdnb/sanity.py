@@ -16,9 +16,11 @@ from torch import nn
 
 from .attacks import pgd
 from .core import in_eval
-from .evaluation import Target, as_target, image_gradient, survivors
+from .evaluation import LATE, Target, as_target, image_gradient, survivors
 from .noise import is_noisy, noise_off
 from .rows import by_attack
+from .statistics import interval
+from .tables import EVERY_NAME
 
 # %% ../nbs/15_sanity.ipynb #4b5c13f3
 def _row(check, passed, note): return dict(check=check, passed=None if passed is None else bool(passed), note=note)
@@ -80,6 +82,15 @@ def _check_unchanged(model, attack, x, y):
     notes += [f"changed: {', '.join(moved[:3])}"] * bool(moved)
     return [_row("unchanged", not notes, "; ".join(notes) or "flags, buffers and parameters are as before")]
 
+# %% ../nbs/15_sanity.ipynb #chance2
+def _check_chance(right, n_classes):
+    "The clean accuracy is better than a guess; with too few images to tell, it only informs."
+    n, k, chance = len(right), int(right.sum()), 1 / n_classes
+    passed = True if interval(k, n)[0] > chance else None if k / n > 1.5 * chance else False
+    note = f"{k} of {n} images are right without attack, {chance * n:.1f} would be by guessing"
+    if passed is False: note += ": look at the normalisation (images in [0,1] come in) and at the order of the classes"
+    return [_row("better than chance", passed, note)]
+
 # %% ../nbs/15_sanity.ipynb #07549615
 def _check_batch(model, x):
     "Every part is in evaluation mode when it should be, and an image's logits do not depend on its batch."
@@ -114,13 +125,14 @@ def _check_order(name, results, random=False, sure=()):
 
 # %% ../nbs/15_sanity.ipynb #3438ccdb
 def check_results(
-    right: dict, # attack -> bool [N], of `evaluate` or a table of `by_attack`
+    right: dict, # attack -> bool [N], of `try_attacks` or a table of `by_attack`
     random: bool = False, # is the score random?
 ) -> list: # rows; none without the strong attack
-    "White-box <= transfer <= clean; Square does not beat the others; how many AutoAttack broke."
+    "White-box <= transfer <= clean; Square does not beat the others; how many the late attacks broke."
     right = {k: torch.as_tensor(np.asarray(v), dtype=torch.bool) for k, v in right.items()}
     if "strong" not in right: return []
     own, order = right["strong"] & right.get("margin", True), partial(_check_order, random=random)
+    early = survivors({k: v for k, v in right.items() if k not in LATE})
     before = survivors({k: v for k, v in right.items() if k not in ("square", "autoattack")})
     clean, climbed = {"clean": right["clean"]}, {"the gradient's attacks": own}
     rows = order("white-box", clean | climbed, sure=("clean",))
@@ -128,11 +140,10 @@ def check_results(
         if name.startswith("transfer"): rows += order(name, clean | {f"images by {name}": v} | climbed, sure=("clean",))
     if "square" in right:
         rows += order("Square", {"with Square": before & right["square"], "the other attacks": before})
-    if "autoattack" in right:
-        left = before & right.get("square", True); broken = int((left & ~right["autoattack"]).sum())
-        note = f"AutoAttack broke {broken} of the {int(left.sum())} images that survived all before it"
-        rows.append(_row("AutoAttack", None, note))
-    return rows
+    late, left, broke = [k for k in right if k in LATE], early, []
+    for name in late: broke.append(f"{EVERY_NAME[name]} broke {int((left & ~right[name]).sum())}"); left = left & right[name]
+    note = f"{', '.join(broke)} of the {int(early.sum())} images that survived all before"
+    return rows + [_row("late attacks", None, note)] * bool(late)
 
 # %% ../nbs/15_sanity.ipynb #e8a0c4d2
 def check_answers(
@@ -177,6 +188,7 @@ def sanity_checks(
     steps: int = 10, # the steps of the evaluation
     attack=pgd, # fn(model, x, y, eps=, steps=) -> x_adv, e.g. partial(pgd, draws=16, average="softmax")
     random: bool = None, # should two forward passes of the model differ? None: if it holds noise that is on
+    norm: str = "linf", # of the evaluation; the attack knows it too
     results: dict = None, # finished results for `check_results`: attack -> bool [M]
 ) -> pd.DataFrame: # tidy rows: check, passed (True, False, or None: it only informs), note
     "Every check of this room on one model; of one without a gradient, those that need none."
@@ -184,10 +196,12 @@ def sanity_checks(
     def right(eps, steps): return target.correct(attack(target.model, x, y, eps=eps, steps=steps), y)
     def fixed(steps): return partial(attack, eps=eps, steps=steps)
     rows = _check_outputs(model, x, noisy if random is None else random)
-    rows += _check_batch(model, x) + _check_gradient(model, x, y, eps)
+    side, far = (1., .5) if norm == "linf" else (x[0].numel() ** -.5, .5 * x[0].numel() ** .5)  # of a cube in the ball; to grey
+    rows += _check_batch(model, x) + _check_gradient(model, x, y, eps * side)
     if rows[-1]["note"] == _NO_GRADIENT: return pd.DataFrame(rows)
     clean, full = target.correct(x, y), right(eps, steps)
-    signs = target.correct((x + eps * torch.randn_like(x).sign()).clamp(0, 1), y)
+    with torch.no_grad(), in_eval(model): rows += _check_chance(clean, model(x[:1]).shape[1])
+    signs = target.correct((x + eps * side * torch.randn_like(x).sign()).clamp(0, 1), y)
     rows += _check_unchanged(model, fixed(1), x[:8], y[:8])
     by_chance = {"random signs": signs, "the attack": full}
     against, = _check_order("random signs", by_chance, target.random, ("random signs",))
@@ -197,10 +211,11 @@ def sanity_checks(
     few = sorted({1, max(1, steps//4), steps})
     by_steps = {f"{k} step{'s' * (k > 1)}": full if k == steps else right(eps, k) for k in few}
     rows += [against, *_check_order("more steps", {"0 steps": clean, **by_steps}, target.random, ("0 steps",))]
-    by_eps = {f"{e*255:.3g}/255": full if e == eps else right(e, steps) for e in (eps/4, eps/2, eps, 2*eps)}
-    far = right(.5, max(steps, 20))
+    def size(e): return f"{e*255:.3g}/255" if norm == "linf" else f"{e:.3g}"
+    by_eps = {size(e): full if e == eps else right(e, steps) for e in (eps/4, eps/2, eps, 2*eps)}
+    grey = right(far, max(steps, 20))
     rows += _check_order("larger eps", by_eps, target.random)
-    rows += [_row("a large eps", not far.any(), f"{int(far.sum())} of {len(x)} images are right within eps = .5")]
+    rows += [_row("a large eps", not grey.any(), f"{int(grey.sum())} of {len(x)} images are right within eps = {far:.3g}")]
     with noise_off(model): silent = not is_noisy(model)
     if noisy and silent: rows += [_noise_matters(model, x, y, fixed(steps), full)]
     return pd.DataFrame(rows + (check_results(results, target.random) if results is not None else []))

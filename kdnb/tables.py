@@ -167,7 +167,8 @@ def in_order(
 ATTACK_NAMES = {"clean": "clean", "pgd-10": "PGD-10", "pgd-20": "PGD-20", "bim-20": "BIM-20", "cw-30": "CW-30",
                 "strong": "strong attack"}  # attacks that a table of the studies names
 EVERY_NAME = ATTACK_NAMES | {
-    "fgsm": "FGSM", "pgd-50": "PGD-50", "margin": "strong attack, margin loss", "square": "Square",
+    "fgsm": "FGSM", "pgd-50": "PGD-50", "margin": "strong attack, margin loss", "square": "Square", "apgd-ce": "APGD-CE", "apgd-t": "APGD-T",
+    "fab-t": "FAB-T", "ddn": "DDN",
     "autoattack": "AutoAttack", "every attack": "every attack"}  # every attack
 
 
