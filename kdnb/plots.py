@@ -8,6 +8,7 @@ __all__ = ['ROLES', 'GREY', 'theme', 'curves_by_epoch', 'curves_by_eps', 'tripty
            'draws_needed', 'cost_plot', 'strength_curves', 'metric_curves', 'save_figure']
 
 # %% ../nbs/16_plots.ipynb #e85f2273
+from math import ceil
 from pathlib import Path
 from textwrap import fill as wrap
 
@@ -66,12 +67,12 @@ def _style(series, roles) -> tuple: # (colour, marker); a name that is a role ne
 def _order(column: pd.Series) -> list: return list(dict.fromkeys(column))  # as they first appear
 
 
-def _panels(n, size, down=1, **options) -> tuple: # (figure, list of axes, row by row); n side by side, size in inches
+def _panels(n, size, nrows=1, **options) -> tuple: # (figure, its axes); n side by side, size in inches
     "A figure with panels; closed for pyplot, so that a notebook shows it once."
     theme()
-    fig, axes = plt.subplots(down, n, figsize=size, squeeze=False, layout="constrained", **options)
+    fig, _ = plt.subplots(nrows, n, figsize=size, layout="constrained", **options)
     plt.close(fig)
-    return fig, list(axes.flat)
+    return fig, fig.axes
 
 
 def _per_panel(rows, height, width=None, by="panel", **options) -> tuple: # (figure, [(axes, value, rows)])
@@ -80,8 +81,6 @@ def _per_panel(rows, height, width=None, by="panel", **options) -> tuple: # (fig
     values = _order(rows[by]); n = len(values)
     fixed, each = width or ((2.1, 2.25) if n < 3 else (.9, 2.1))
     fig, axes = _panels(n, (fixed + each*n, height), **dict(sharey=True) | options)
-    if by == "panel":
-        for ax, value in zip(axes, values): ax.set_title(value)
     return fig, [(ax, value, rows[rows[by] == value]) for ax, value in zip(axes, values)]
 
 
@@ -108,9 +107,9 @@ def _legend(fig, handles, columns, **look):
 def _legend_above(fig, handles, columns=None, **look):
     "A legend in as few rows as the width allows, or in so many columns; the figure grows by the rows."
     fits = columns or int(fig.get_figwidth() / (.55 + .075*max(len(line.get_label()) for line in handles)))
-    rows = -(-len(handles) // max(1, fits))
+    rows = ceil(len(handles) / max(1, fits))
     fig.set_figheight(fig.get_figheight() + .2*rows)
-    _legend(fig, handles, columns or -(-len(handles) // rows), **dict(handlelength=2.6) | look)
+    _legend(fig, handles, columns or ceil(len(handles) / rows), **dict(handlelength=2.6) | look)
 
 
 def _fix(fig, label=None):
@@ -141,7 +140,7 @@ def _label_ends(ax, ends): # (y in data units, text, colour); limits of ax are f
              annotation_clip=False, arrowprops=line)
 
 # %% ../nbs/16_plots.ipynb #8eb9fcba
-def _shades(colour, n, dark, light) -> list: # -1 is black, 0 the colour itself, 1 white
+def _shades(colour, n, dark, light=0) -> list: # -1 is black, 0 the colour itself, 1 white
     "The same hue in n lightnesses."
     base = np.array(to_rgb(colour))
     return [to_hex(base*(1 + t) if t < 0 else base + (1 - base)*t) for t in np.linspace(dark, light, n)]
@@ -153,13 +152,11 @@ def _looks(series, roles, markers=False) -> dict: # series -> how to draw its li
     spare = iter(m for m in "oDs^vPX<>ph" if m not in {marker for _, marker in own.values()})
     for colour, marker in _order(own.values()):
         same = [name for name in own if own[name] == (colour, marker)]; n = len(same)
-        if markers:
-            shades = _shades(colour, n, -.35, .5) if n > 1 else [colour]
-            signs = [dict(marker=m, **_DOT) for m in (marker, *(next(spare, marker) for _ in same[1:]))]
-        else:
-            shades = _shades(colour, n, -.6, .25) if n > 2 else [colour]*n
-            signs = [dict(ls=dash) for dash in ("-", "--", "-.", ":")]*n
-        looks |= {name: dict(color=shade, **sign) for name, shade, sign in zip(same, shades, signs)}
+        least, span = (2, (-.35, .5)) if markers else (3, (-.6, .25))
+        shades = _shades(colour, n, *span) if n >= least else [colour]*n
+        for name, shade, dash in zip(same, shades, ["-", "--", "-.", ":"]*n):
+            sign = dict(marker=marker if name == same[0] else next(spare, marker), **_DOT) if markers else dict(ls=dash)
+            looks[name] = dict(color=shade, **sign)
     return {name: looks[name] for name in own}
 
 # %% ../nbs/16_plots.ipynb #6394fb13
@@ -215,7 +212,7 @@ def _curves(rows, x, xlabel, value, marks, roles, scale=100., limits=(None, None
     crowded = any(_crowded(found, fig.axes[0].get_ylim()) for found in ends)  # all is drawn: the limits are final
     if crowded: _legend_above(fig, _keys(looks))
     for (ax, panel, _), found in zip(panels, ends):
-        ax.set(xlabel=xlabel, xlim=(rows[x].min(), rows[x].max())); _ticks(ax.xaxis, **ticks)
+        ax.set(title=panel, xlabel=xlabel, xlim=(rows[x].min(), rows[x].max())); _ticks(ax.xaxis, **ticks)
         named = looks if crowded or same and panel != last else ()  # elsewhere
         _label_ends(ax, [end for end in found if end[1] not in named])
     return fig
@@ -288,7 +285,7 @@ def triptych_grid(
     n, side, gap, between, head, edge = len(found["x"]), .98, .09, .36, .22, .06  # inches
     if len(y) != n or not n or columns < 1:
         raise KdnbError(f"{n} images, {len(y)} labels, {columns} columns: give a label for each image, and one column.")
-    theme(); lines, three = -(-n // columns), 3*side + 2*gap
+    theme(); lines, three = ceil(n / columns), 3*side + 2*gap
     width = 2*edge + min(n, columns)*(three + between) - between
     height = lines*(side + head) + edge + (.3 if title else 0)
     fig = plt.figure(figsize=(width, height)); plt.close(fig)
@@ -360,7 +357,7 @@ def heatmap(
         i, j = np.unravel_index(np.nanargmax(table.values), table.shape)
         ax.add_patch(Rectangle((j, i), 1, 1, fill=False, ec="#d55e00", lw=2, clip_on=False, zorder=3))
         ax.set(title=f"{title}: best {table.values[i, j]:.1f} %", xlabel=labels[0], ylabel="")
-        for axis, names in ((ax.xaxis, table.columns), (ax.yaxis, table.index)): _name_cells(axis, names, 12 if few else 10)
+        _name_cells(ax.xaxis, table.columns, few); _name_cells(ax.yaxis, table.index, few)
         ax.tick_params(length=0, rotation=0)
     return _fix(fig, labels[1])
 
@@ -375,9 +372,9 @@ def _cells(part, x, y, value, rows) -> pd.DataFrame:
     return means.reindex(index=levels(rows[y])[::-1], columns=levels(part[x]))
 
 
-def _name_cells(axis, names, most):
-    "Ticks at whole cells, not more than so many."
-    every = next(s for s in (1, 2, 5, 10, 20, 50, 100) if len(names) / s <= most)
+def _name_cells(axis, names, few):
+    "Ticks at whole cells: at every one of a few, else at most ten."
+    every = 1 if few else next(s for s in (1, 2, 5, 10, 20, 50, 100) if len(names) / s <= 10)
     at = np.arange(0, len(names), every)
     axis.set_ticks(at + .5, [_text(names[i]) for i in at])
 
@@ -393,7 +390,7 @@ def ladder(
     roles = {**dict.fromkeys(names, "student"), names[0]: "released", **(roles or {})}
     fig, panels = _per_panel(rows, .9 + .29*len(names), (2.2, 2.1))
     widest = 100 * np.nanmax([part.high.max() - part.low.min() for *_, part in panels])
-    for ax, _, part in panels:
+    for ax, panel, part in panels:
         part = 100 * part.set_index("step")[["accuracy", "low", "high"]].astype(float)
         for step, (at, low, high) in part.iterrows():
             (colour, marker), i = _style(step, roles), names.index(step)
@@ -402,7 +399,7 @@ def ladder(
             _say(ax, f"{at:.1f}", (np.nanmax([at, high]), i), (5, 0), va="center")
         if names[0] in part.index: ax.axvline(part.accuracy[names[0]], color=GREY, **_THIN)
         middle = (part.low.min() + part.high.max()) / 2  # the same width in every panel, and room for the numbers
-        ax.set(xlabel=label, xlim=(middle - .58*widest, middle + .78*widest)); _ticks(ax.xaxis, 4)
+        ax.set(title=panel, xlabel=label, xlim=(middle - .58*widest, middle + .78*widest)); _ticks(ax.xaxis, 4)
         _name_rows(ax, names, (len(names) - .4, -.6))
     return _fix(fig)
 
@@ -424,12 +421,15 @@ def _cost(box, at, frame, taken, own, others, extra=0., since=0) -> float:
     area, nearest = (box[2] - box[0]) * (box[3] - box[1]), np.clip(at, box[:2], box[2:])
     line = at + np.linspace(.3, 1, 24)[:, None] * (nearest - at)
     inside = ((line[:, None] > taken[:, :2]) & (line[:, None] < taken[:, 2:])).all(2).any(0)
-    crossed, distance = inside.sum() - inside[list(own)].sum(), np.hypot(*(nearest - at))
+    crossed, distance = inside.sum() - inside[own].sum(), np.hypot(*(nearest - at))
     stray = (np.hypot(*(np.clip(others, box[:2], box[2:]) - others).T) < 1.1*distance).sum()
     covered, outside = _overlap(box, taken), (3 + 20*extra)*(1 - _overlap(box, frame)[0]/area)
     return covered.sum()*3/area + extra*(covered[since:] > 0).sum() + outside + .8*crossed + .15*stray + .006*distance
 
 # %% ../nbs/16_plots.ipynb #80ff51c9
+_OUTWARDS = np.array([-1, -1, 1, 1])  # of the corners of a box
+
+
 def _place_names(
     ax, # its limits are final
     points, # (x, y, name, colour) in data units; one without a name is not covered either
@@ -439,15 +439,12 @@ def _place_names(
 ):
     "Write each point's name where it covers least, in three rounds, so that early names make room for late ones."
     ax.figure.draw_without_rendering()
-    k, frame = _pixels(ax), ax.get_window_extent().extents[None]
-    def pixel(x, y): return ax.transData.transform((x, y))
-    def around_box(a, b, points): return np.concatenate([pixel(*a) - points*k, pixel(*b) + points*k])
-    fixed = [around_box(b[:2], b[2:], 2) for b in bars]
-    fixed += [around_box(p[:2], p[:2], r) for p, r in zip(points, np.broadcast_to(reach, len(points)))]
-    own = [(2*i, 2*i + 1, len(bars) + i) for i in range(len(points))]
+    k, frame, pixel = _pixels(ax), ax.get_window_extent().extents[None], ax.transData.transform
+    at, placed, sizes, n = pixel([p[:2] for p in points]), {}, [], len(points)
+    far = np.stack([reach*np.ones(n)]*2, 1)*k
+    fixed = [*pixel(np.reshape(bars, (-1, 2))).reshape(-1, 4) + 2*k*_OUTWARDS, *np.hstack([at - far, at + far])]
     radii, turn = (7, 12, 20, 30, 42, *((56, 72, 90) if strict else ())), np.arange(16) * np.pi/8
     around = [(r*np.cos(a).round(6), r*np.sin(a).round(6)) for r in radii for a in turn]
-    at, placed, sizes = [pixel(*p[:2]) for p in points], {}, []
     for *_, name, _ in points:
         text = ax.text(0, 0, name, fontsize=_SMALL); sizes.append(text.get_window_extent().size); text.remove()
     def box(i, dx, dy):
@@ -457,10 +454,10 @@ def _place_names(
         b = box(i, dx, dy); q = at[i] + np.linspace(.2, .95, 12)[:, None] * (np.clip(at[i], b[:2], b[2:]) - at[i])
         return list(np.concatenate([q - k, q + k], axis=1)) if strict and np.hypot(dx, dy) > 8 else []
     for i in 3 * sorted((i for i, p in enumerate(points) if p[2]), key=lambda i: tuple(at[i])):
-        rest = [(j, *p) for j, p in placed.items() if j != i]; wider = 5*strict*k*np.array([-1, 0, 1, 0])
+        rest = [(j, *p) for j, p in placed.items() if j != i]; wider = 5*strict*k*_OUTWARDS*[1, 0, 1, 0]
         taken = np.array(fixed + [box(*p) + wider for p in rest] + [b for p in rest for b in hair(*p)])
-        others = np.array([p for j, p in enumerate(at) if j != i]).reshape(-1, 2)
-        def cost(p): return _cost(box(i, *p), at[i], frame, taken, own[i], others, 1.*strict, len(bars))
+        own, others = [2*i, 2*i + 1, len(bars) + i], np.delete(at, i, axis=0)
+        def cost(p): return _cost(box(i, *p), at[i], frame, taken, own, others, 1.*strict, len(bars))
         placed[i] = min(around, key=cost)
     for i, (dx, dy) in placed.items():
         (x, y, name, colour), (h, v) = points[i], np.sign([dx, dy]).astype(int)
@@ -597,12 +594,11 @@ def bound_bars(
     means = _checked_bound(rows); n = len(means)
     fig, (ax,) = _panels(1, (3.1 + .068*max(map(len, means.index)), .85 + .2*(n + 1)))
     looks = [("teacher's error", ROLES["smoothed"][0]), ("disagreement", ROLES["student"][0])]
-    starts, at = np.zeros(n), np.arange(n)
-    for (_, colour), column in zip(looks, ("teacher_error", "disagreement")):
-        pale = to_hex(.45 + .55*np.array(to_rgb(colour)))
-        ax.barh(at, means[column], .66, starts, color=pale, lw=0); starts = starts + means[column].values
+    starts, at = 0, range(n)
+    for (_, colour), wide in zip(looks, (means.teacher_error, means.disagreement)):
+        ax.barh(at, wide, .66, starts, color=_shades(colour, 1, .45)[0], lw=0); starts = starts + wide
     ax.plot(means.error, at, "D", color="k", ms=4, mec="w", mew=.6, zorder=3)
-    ax.set(xlabel=label, xlim=(0, max(1.03*np.nanmax(starts), 1)))
+    ax.set(xlabel=label, xlim=(0, max(1.03*starts.max(), 1)))
     _name_rows(ax, means.index, (n - .45, -1.3)); ax.spines["left"].set_visible(False)
     _fix(fig); _label_parts(ax, -.33, np.nan_to_num(means.teacher_error.iloc[0]), looks)
     return fig
@@ -626,9 +622,9 @@ def certified_curves(
     "Certified accuracy, one panel each value of `panel`, sharing both axes; mean and std over seeds."
     _check_certificates(rows); looks = _looks(rows.series, roles, markers=True)
     fig, panels = _per_panel(rows, 2.8, sharex=True)
-    for ax, _, part in panels:
+    for ax, panel, part in panels:
         _draw_lines(ax, part, "radius", looks, drawstyle="steps-pre", lw=1.1)  # a step behind each marker
-        ax.set_xlabel("ℓ₂ radius"); ax.margins(x=.03)
+        ax.set(title=panel, xlabel="ℓ₂ radius"); ax.margins(x=.03)
     fig.axes[0].set_ylim(-2, None)
     _legend_above(fig, _keys(looks, lw=1.4))
     return _fix(fig, "certified accuracy (%)")
@@ -655,10 +651,10 @@ def distance_curves(
                         for key, part in rows.groupby(by, sort=False)], ignore_index=True)
     apart = {s: look | dict(markevery=(2 + 5*(i % 8), 40)) for i, (s, look) in enumerate(looks.items())}
     fig, panels = _per_panel(curves, 2.8, sharex=True)
-    for ax, _, part in panels:
+    for ax, panel, part in panels:
         _draw_lines(ax, part, "distance", apart, lw=1.3)
         half = ax.axhline(50, color=GREY, **_THIN, label="one half: medians")
-        ax.set(xlabel="ℓ₂ distance d", xlim=(0, widest), ylim=(-2, None))
+        ax.set(title=panel, xlabel="ℓ₂ distance d", xlim=(0, widest), ylim=(-2, None))
     _legend_above(fig, [*_keys(looks, lw=1.4), half])
     return _fix(fig, "not broken within d (%)")
 
@@ -675,7 +671,7 @@ def closeness_curves(
 ):
     "RMSE above, a scale each panel; agreement below, one scale; mean and std over seeds."
     need_columns(rows, ["panel", "seed", "timestep", *(c for *columns, _ in _CLOSENESS for c in columns if c)])
-    fig, panels = _per_panel(rows, 3.6, down=2, sharex=True, sharey=False)
+    fig, panels = _per_panel(rows, 3.6, nrows=2, sharex=True, sharey=False)
     n = len(panels); below = fig.axes[n:]
     for (up, panel, part), down in zip(panels, below):
         over = part.groupby("timestep")
@@ -762,19 +758,6 @@ def _in_two(text) -> str: # a long text in two lines, about as long
     return "\n".join(min(lines, key=lambda two: max(map(len, two))))
 
 
-def _least_covered(text, ax, span, taken):
-    "Slide a text within a span of x, above or below its line, from the right, to where it covers least of the boxes."
-    (left, right), size = (ax.transData.transform((x, 0))[0] for x in span), text.get_window_extent().size
-    y, k = ax.transData.transform((0, text.xy[1]))[1], _pixels(ax)
-    def covered(p):
-        corner = np.array([p[0], y + (2*k if p[1] else -2*k - size[1])])
-        return _overlap(np.concatenate([corner, corner + size]), taken).sum().round(3)
-    places = [(at, up) for up in (True, False) for at in np.linspace(max(left, right - size[0]), left, 40)]
-    at, up = min(places, key=covered)
-    text.xy = (ax.transData.inverted().transform((at, 0))[0], text.xy[1])
-    text.set(position=(0, 2 if up else -2), va="bottom" if up else "top")
-
-
 def _legend_in_rows(fig, handles):
     "A legend above, in as many columns as the figure is wide."
     for columns in range(len(handles), 0, -1):
@@ -805,22 +788,34 @@ def _draw_models(ax, means, looks, roles) -> tuple: # (points, bars, how far eac
     return points, bars, reach
 
 # %% ../nbs/16_plots.ipynb #53261296
+def _slide(ax, text, left, taken):
+    "Slide a text along its line, from the right, above or below it, to where it covers least of the boxes."
+    pixel, size, k = ax.transData, text.get_window_extent().size, _pixels(ax)
+    (left, y), (right, _) = pixel.transform([(left, text.xy[1]), (.99, 0)])
+    def covered(place):
+        x, up = place; corner = np.array([x, y + (2*k if up else -2*k - size[1])])
+        return _overlap(np.concatenate([corner, corner + size]), taken).sum().round(3)
+    places = [(x, up) for up in (True, False) for x in np.linspace(max(left, right - size[0]), left, 40)]
+    x, up = min(places, key=covered)
+    text.xy = (pixel.inverted().transform((x, 0))[0], text.xy[1])
+    text.set(position=(0, 2 if up else -2), va="bottom" if up else "top")
+
+
 def _draw_reference(ax, means, best, colour, column, points, reach) -> list: # boxes of what is drawn, in data units
     "The line at the best reference model, its name, and what stands above it in the column."
-    p, k, pixel = means.loc[best], _pixels(ax), ax.transData
-    ax.axhline(p["mean"], color=colour, lw=1, ls=(0, (4, 2)), zorder=1.6)
+    p, pixel, far = means.loc[best], ax.transData, np.array(reach)[:, None]*_pixels(ax)
+    height = p["mean"]; ax.axhline(height, color=colour, lw=1, ls=(0, (4, 2)), zorder=1.6)
     name = p.group if p["name"] == p.group else f"{p.group}:\n{p['name']}"
-    texts = [_say(ax, f"{name} {p['mean']:.1f}", (0, p["mean"]), (0, 0), color=colour)]
-    at = [pixel.transform(point[:2]) for point in points]
-    taken = np.array([np.concatenate([q - r*k, q + r*k]) for q, r in zip(at, reach)])
-    _least_covered(texts[0], ax, (column if column < 1 else 0, .99), taken)
+    texts = [_say(ax, f"{name} {height:.1f}", (0, height), (0, 0), color=colour)]
+    at = pixel.transform([point[:2] for point in points])
+    _slide(ax, texts[0], column if column < 1 else 0, np.hstack([at - far, at + far]))
     if 1 in set(means.passes) and p.passes > 1:
-        ax.fill_between([0, column], p["mean"], ax.get_ylim()[1], color=colour, alpha=.09, lw=0, zorder=.6)
+        ax.fill_between([0, column], height, ax.get_ylim()[1], color=colour, alpha=.09, lw=0, zorder=.6)
         claim = f"at least as robust as the {p.group},\nfor 1/{p.passes:g} of its passes"
         texts.append(_say(ax, claim, (column/2, 1), (0, -4), xycoords=("data", "axes fraction"), va="top", ha="center",
                           color=colour, style="italic"))
     boxes = [pixel.inverted().transform(t.get_window_extent()).ravel() for t in texts]
-    return [tuple(b) for b in boxes] + [(x, p["mean"], x + .02, p["mean"]) for x in np.linspace(0, .98, 50)]
+    return boxes + [(x, height, x + .02, height) for x in np.linspace(0, .98, 50)]
 
 # %% ../nbs/16_plots.ipynb #c91c21ad
 def cost_plot(
@@ -875,9 +870,9 @@ def _draw_strength(ax, part, kind, looks):
     def place(v): return v if kind == "eps" else np.searchsorted(values, v)
     _draw_lines(ax, part.assign(at=place(part.value)), "at", looks, lw=1.3)
     used = np.unique(part.value[part.used == True]) if "used" in part else []
-    for value in map(place, used): ax.axvline(value, color=GREY, lw=.8, zorder=1.5)
-    above = dict(xycoords=ax.get_xaxis_transform(), ha="center", va="bottom", color=GREY)
-    for value in map(place, used[:1]): _say(ax, "used", (value, 1), (0, 2), **above)
+    for i, at in enumerate(map(place, used)):
+        ax.axvline(at, color=GREY, lw=.8, zorder=1.5); above = (at, 1), (0, 2)
+        if i == 0: _say(ax, "used", *above, xycoords=ax.get_xaxis_transform(), ha="center", va="bottom", color=GREY)
     n = sorted({int(k) for k in part.n}); ax.margins(x=.06)
     ax.set_xlabel(f"{_STRENGTH[kind]}\n({n[0]}{f'–{n[-1]}' if len(n) > 1 else ''} images)")
     if kind == "eps": _ticks(ax.xaxis, 4, steps=_ROUND)
@@ -916,9 +911,10 @@ def metric_curves(
     numeric, values = data[x].dtype.kind in "iuf", sorted(data[x].unique())
     for k in [*by] + [x] * (not numeric): data[k] = data[k].map(_text)
     if rest: data["panel"] = data[rest].apply(lambda row: ", ".join(f"{k} = {row[k]}" for k in rest), axis=1)
-    figure = sns.relplot(data, kind="line", x=x, y=metric, hue=line, palette="colorblind" if line else None,
-                         col="panel" if rest else None, col_wrap=3 if rest else None, errorbar="sd", marker="o",
-                         err_style="band" if numeric else "bars", linestyle="-" if numeric else "none", height=2.6)
+    look = dict(err_style="band") if numeric else dict(err_style="bars", linestyle="none")
+    if line: look |= dict(hue=line, palette="colorblind")
+    if rest: look |= dict(col="panel", col_wrap=3)
+    figure = sns.relplot(data, kind="line", x=x, y=metric, errorbar="sd", marker="o", height=2.6, **look)
     figure.set_titles("{col_name}")
     if numeric and min(values) > 0 and max(values) >= 20*min(values): figure.set(xscale="log")
     if numeric and len(values) <= 8: figure.set(xticks=values, xticklabels=[f"{v:g}" for v in values])
@@ -931,9 +927,9 @@ def save_figure(
     path, # where to, without ending
 ) -> list: # the two files
     "Write PNG (150 dpi) and SVG: the same bytes for the same figure."
-    files = [Path(f"{path}.png"), Path(f"{path}.svg")]
-    metadata = [{"Software": None}, {"Date": None, "Creator": None}]
+    kinds = dict(png={"Software": None}, svg={"Date": None, "Creator": None})  # ending -> metadata
+    files = [Path(f"{path}.{ending}") for ending in kinds]
     with mpl.rc_context(_RC):
-        for file, meta in zip(files, metadata):
-            with atomic_path(file) as aside: fig.savefig(aside, metadata=meta)
+        for file, metadata in zip(files, kinds.values()):
+            with atomic_path(file) as aside: fig.savefig(aside, metadata=metadata)
     return files
