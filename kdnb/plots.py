@@ -42,7 +42,7 @@ ROLES = {  # role -> (colour, marker)
 }
 GREY = "#595959"  # of marked lines
 _SMALL = 9  # the small font size, in points
-_THIN = dict(lw=1, ls=(0, (1, 1.6)), zorder=1.5)  # a marked line
+_THIN = dict(color=GREY, lw=1, ls=(0, (1, 1.6)), zorder=1.5)  # a marked line
 _DOT = dict(ms=4.5, mec="w", mew=.4)  # a marker on a curve
 _PALE = dict(zorder=1.8, solid_capstyle="butt")  # bars behind a point
 _EPS, _ROUND = "ε (pixel range [0, 1])", [1, 2, 5, 10]  # an x axis; steps between round numbers
@@ -106,11 +106,11 @@ def _say(ax, text, at, offset, **look): # a small text, its offset in points
 
 
 def _legend(fig, handles, columns, **look):
-    return fig.legend(handles=list(handles), loc="outside upper center", ncols=columns, **dict(columnspacing=1.6) | look)
+    return fig.legend(handles=handles, loc="outside upper center", ncols=columns, **dict(columnspacing=1.6) | look)
 
 
 def _legend_above(fig, handles, columns=None, **look):
-    "A legend in as few rows as the width allows, or in so many columns; the figure grows by the rows."
+    "A legend in few rows, or in so many columns; the figure grows by the rows."
     fits = columns or int(fig.get_figwidth() / (.55 + .075*max(len(line.get_label()) for line in handles)))
     rows = ceil(len(handles) / max(1, fits))
     fig.set_figheight(fig.get_figheight() + .2*rows)
@@ -134,7 +134,7 @@ def _part(wanted, gap) -> np.ndarray: # heights, same order
 
 # %% ../nbs/16_plots.ipynb #79314f76
 def _label_ends(ax, ends): # (y in data units, text, colour); limits of ax are final
-    "Names to the right of an axis, at the line's end or as near as there is room, with a hair-line to it."
+    "Names at the lines' ends, or as near as there is room, with a hair-line to them."
     if not ends: return
     ax.figure.draw_without_rendering()
     (low, high), height = ax.get_ylim(), ax.get_window_extent().height / _pixels(ax)
@@ -190,7 +190,7 @@ def _draw_marks(ax, marks, panel=None, last=True, scale=100.) -> list: # the lin
     ends = []
     for mark in _marks_of(marks, panel, "accuracy"):
         y, colour = scale * mark["accuracy"], ROLES.get(mark.get("role"), [GREY])[0]
-        ax.axhline(y, color=colour, **_THIN)
+        ax.axhline(y, **_THIN | dict(color=colour))
         number = f"{y:.1f}" if scale == 100 else f"{y:.3g}"
         if last or pd.notna(mark.get("panel")): ends.append((y, f"{mark['label']} {number}", colour))
     return ends
@@ -200,7 +200,7 @@ def _guess(chance): return None if chance is None else pd.DataFrame([dict(label=
 
 
 def _crowded(ends, limits) -> bool:
-    "Do five ends lie within three tenths of the y axis, so that names beside them would stray from their lines?"
+    "Do five ends lie within three tenths of the y axis? Names beside them would stray from their lines."
     y = np.sort([end[0] for end in ends])
     return len(y) > 4 and (y[4:] - y[:-4]).min() < .3*(limits[1] - limits[0])
 
@@ -209,7 +209,7 @@ def _mark_radii(ax, marks, widest):
     "Thin vertical lines, named at the top."
     for mark in marks:
         side, ha = (-3, "right") if mark["eps"] > .55*widest else (3, "left")
-        ax.axvline(mark["eps"], color=GREY, **_THIN)
+        ax.axvline(mark["eps"], **_THIN)
         _say(ax, mark["label"], (mark["eps"], 1), (side, -2), xycoords=ax.get_xaxis_transform(), va="top", ha=ha,
              fontsize=_SMALL - 1, color=GREY, bbox=dict(fc="w", ec="none", alpha=.75, pad=.6))
 
@@ -241,6 +241,7 @@ def accuracy_curves(
     return _fix(fig, label)
 
 # %% ../nbs/16_plots.ipynb #4c1666bd
+_HEAD = dict(fontsize=_SMALL - 1, pad=2.5, color=GREY)  # above a picture
 _SIGNS = ListedColormap(["#7b5aa6", "#ffffff", "#e08214"])  # -1, 0, +1
 
 
@@ -248,19 +249,17 @@ def _picture(ax, pixels, signs): # pixels [C,H,W] in [0,1], or signs of a gradie
     pixels = np.asarray(pixels, dtype=float).transpose(1, 2, 0); channels = pixels.shape[2]
     if channels not in (1, 3):
         raise KdnbError(f"images with {channels} channels cannot be shown. Give one channel (grey) or three (colour).")
-    if channels == 3: pixels = (pixels + 1)/2 if signs else pixels
+    if signs and channels == 3: pixels = (pixels + 1)/2
     grey = dict(cmap=_SIGNS, vmin=-1) if signs else dict(cmap="gray", vmin=0)  # of no effect in colour
-    ax.imshow(pixels.squeeze(2) if channels == 1 else pixels, interpolation="nearest", vmax=1, **grey)
+    ax.imshow(pixels, interpolation="nearest", vmax=1, **grey)
     ax.set(xticks=[], yticks=[]); ax.spines[:].set(visible=True, color=".7", linewidth=.6)
 
 
-def _head(ax, text, colour, **look): ax.set_title(text, fontsize=_SMALL - 1, pad=2.5, color=colour, **look)
-
-
-def _verdict(ax, name, p, right):
+def _verdict(ax, found, i, after, y, classes):
     "The class above a picture, with its probability."
-    if right: _head(ax, f"{name} {p:.2f}", ".2")
-    else: _head(ax, f"✗ {name} {p:.2f}", "#b2182b", weight="bold")
+    k, p = int(found[f"predicted{after}"][i]), float(found[f"p{after}"][i])
+    look = dict(color=".2") if k == int(y[i]) else dict(color="#b2182b", weight="bold")
+    ax.set_title(f"{'' if k == int(y[i]) else '✗ '}{classes[k]} {p:.2f}", **_HEAD | look)
 
 
 def triptych_grid(
@@ -279,15 +278,13 @@ def triptych_grid(
     height = lines*(side + head) + edge + (.3 if title else 0)
     fig = plt.figure(figsize=(width, height)); plt.close(fig)
     for i in range(n):
-        row, column = divmod(i, columns); axes = []
+        row, column = divmod(i, columns)
         left, bottom = edge + column*(three + between), edge + (lines - 1 - row)*(side + head)
-        for k, name in enumerate(("x", "sign", "x_adv")):
-            axes.append(fig.add_axes(((left + k*(side + gap))/width, bottom/height, side/width, side/height)))
-            _picture(axes[k], found[name][i], name == "sign")
-        for ax, after in ((axes[0], ""), (axes[2], "_adv")):
-            k = int(found[f"predicted{after}"][i])
-            _verdict(ax, classes[k], float(found[f"p{after}"][i]), k == int(y[i]))
-        if row == 0: _head(axes[1], "sign of gradient", GREY)
+        for k, (name, after) in enumerate((("x", ""), ("sign", None), ("x_adv", "_adv"))):
+            ax = fig.add_axes(((left + k*(side + gap))/width, bottom/height, side/width, side/height))
+            _picture(ax, found[name][i], name == "sign")
+            if name != "sign": _verdict(ax, found, i, after, y, classes)
+            elif row == 0: ax.set_title("sign of gradient", **_HEAD)
     if title: fig.suptitle(title, y=1 - .05/height, va="top", fontsize=10)
     return _fix(fig)
 
@@ -313,9 +310,9 @@ def step_panels(
         _draw_marks(ax, _guess(chance))
         ax.set(title=f"ε = {eps*255:.3g}/255", xlabel="attack step", ylim=(-3, 103)); _ticks(ax.xaxis, 5, integer=True)
     kinds = {"this step": dict(color=".2"), "every step so far": dict(color=".2", ls=_SO_FAR)}
-    if chance is not None: kinds["chance"] = dict(color=GREY, **_THIN)
+    if chance is not None: kinds["chance"] = _THIN
     pairs = [*zip_longest(_keys(looks, ms=4.5), _keys(kinds), fillvalue=_key(" ", alpha=0))]
-    _legend(fig, chain(*pairs), len(pairs))  # it is filled column by column: two rows
+    _legend(fig, [*chain(*pairs)], len(pairs))  # it is filled column by column: two rows
     return _fix(fig, "accuracy (%)")
 
 # %% ../nbs/16_plots.ipynb #3da02057
@@ -384,7 +381,7 @@ def ladder(
             ax.plot([low, high], [i, i], color=colour, lw=2.2, alpha=.45, solid_capstyle="butt")
             ax.plot(at, i, marker, color=colour, ms=6)
             _say(ax, f"{at:.1f}", (np.nanmax([at, high]), i), (5, 0), va="center")
-        if names[0] in part.index: ax.axvline(part.accuracy[names[0]], color=GREY, **_THIN)
+        if names[0] in part.index: ax.axvline(part.accuracy[names[0]], **_THIN)
         middle = (part.low.min() + part.high.max()) / 2  # the same width in every panel, and room for the numbers
         ax.set(title=panel, xlabel=label, xlim=(middle - .58*widest, middle + .78*widest)); _ticks(ax.xaxis, 4)
         _name_rows(ax, names, (len(names) - .4, -.6))
@@ -424,7 +421,7 @@ def _place_names(
     reach=4, # how far the points reach around their middle, in points; one for all or one each
     strict=False, # cover no name, point or hair-line if there is any way, even far away; keep names apart
 ):
-    "Write each point's name where it covers least, in three rounds, so that early names make room for late ones."
+    "Write each point's name where it covers least; in three rounds: early names make room for late ones."
     ax.figure.draw_without_rendering()
     k, frame, pixel = _pixels(ax), ax.get_window_extent().extents[None], ax.transData.transform
     at, placed, sizes, n = pixel([p[:2] for p in points]), {}, [], len(points)
@@ -501,8 +498,8 @@ def _draw_point(ax, p, colour, marker, size):
 
 
 def _draw_frontier(ax, means, colour) -> list: # boxes along the line, that names should not cover
-    line = _frontier(means[["mx", "my"]]); left = ax.get_xlim()[0]
-    line = np.array([*([(left, line[0, 1])] if left < line[0, 0] else []), *line])
+    line, left = _frontier(means[["mx", "my"]]), ax.get_xlim()[0]
+    if left < line[0, 0]: line = np.vstack([(left, line[0, 1]), line])
     ax.plot(*line.T, color=colour, lw=1, zorder=1.6)
     at = np.linspace(0, len(line) - 1, 12*(len(line) - 1) + 1)
     fine = np.stack([np.interp(at, np.arange(len(line)), c) for c in line.T], axis=1)
@@ -510,7 +507,7 @@ def _draw_frontier(ax, means, colour) -> list: # boxes along the line, that name
 
 
 def _legend_of_groups(fig, looks):
-    "An entry a group, and below the first the line, in two columns if the width allows."
+    "An entry a group, and below the first the line; in two columns if they fit."
     handles = _points(looks, 5.5)
     handles.insert(1, _key("two of these, mixed", color=handles[0].get_color(), lw=1))
     columns = 2 if len(handles) > 2 and fig.get_figwidth() > 2*(.6 + .07*max(map(len, looks))) else 1
@@ -524,7 +521,7 @@ def question(
     named: list = None, # the methods whose names are written; None: all of them
     roles: dict = None, # group -> role; None: the first had no teacher, the second and third are students of one each
 ):
-    "Students as small points, teachers as stars, and the line that mixing two students of the first group reaches."
+    "Students as small points, teachers as stars, and what mixing two students of the first group reaches."
     need_columns(rows, ["method", "group", "clean", "robust"])
     need_columns(teachers, ["method", "cost", "clean", "robust"])
     unknown = [m for m in named or [] if m not in set(rows.method)]
@@ -552,18 +549,17 @@ def question(
 # %% ../nbs/16_plots.ipynb #aa264826
 def _checked_bound(rows) -> pd.DataFrame: # method; means over seeds in percent, in order; NaN without a finished seed
     parts = ["teacher_error", "disagreement", "error"]; need_columns(rows, ["method", *parts])
-    rows = rows.astype(dict.fromkeys(parts, float))
-    over = rows[rows.error > rows.teacher_error + rows.disagreement + 5e-4]  # tables are rounded
+    rows = rows.astype(dict.fromkeys(parts, float)); done = rows.dropna(subset=parts)
+    if not len(done): raise KdnbError(f"no method has all of {', '.join(parts)}. Give a finished row.")
+    over = done[done.error > done.teacher_error + done.disagreement + 5e-4]  # tables are rounded
     if len(over):
-        raise KdnbError(f"the error of {over.method.iloc[0]!r} ({over.error.iloc[0]:.4f}) is larger than teacher_error "
-                        "+ disagreement, which cannot be. Take all three on the same attacked images.")
-    whole = rows[parts].mask(rows[parts].isna().any(axis=1)); means = 100*whole.groupby(rows.method, sort=False).mean()
-    if means.error.isna().all(): raise KdnbError(f"no method has all of {', '.join(parts)}. Give a finished row.")
-    return means
+        raise KdnbError(f"the error of {over.method.iloc[0]!r} is larger than teacher_error + disagreement, which "
+                        "cannot be. Take all three on the same attacked images.")
+    return 100*done.groupby("method")[parts].mean().reindex(_order(rows.method))
 
 
 def _label_parts(ax, at, first, texts):
-    "Two names above the first bar, each where its part begins, the second moved aside where the first is in its way."
+    "Two names above the first bar, where its parts begin; the second gives way to the first."
     left, (_, right) = 0., ax.get_xlim()
     for start, (text, colour) in zip((0., first), texts):
         name = _say(ax, text, (0, at), (0, 2), va="bottom", color=colour)
@@ -576,7 +572,7 @@ def bound_bars(
     rows: pd.DataFrame, # tidy: method, teacher_error, disagreement, error on the student's attacked images, fractions
     label: str = "on the student's attacked images (%)\n◆ the student's own error", # of the x axis
 ):
-    "A bar for each method, as given: the teacher's error, then the disagreement; a diamond at the student's own error."
+    "A bar for each method: the teacher's error, then the disagreement; a diamond at the student's own error."
     means = _checked_bound(rows); n = len(means)
     fig, (ax,) = _panels(1, (3.1 + .068*max(map(len, means.index)), .85 + .2*(n + 1)))
     looks = [("teacher's error", ROLES["smoothed"][0]), ("disagreement", ROLES["student"][0])]
@@ -590,23 +586,15 @@ def bound_bars(
     return fig
 
 # %% ../nbs/16_plots.ipynb #fff3f241
-def _check_certificates(rows):
-    "Nothing may be proven for more images at a larger radius."
-    need_columns(rows, ["series", "seed", "radius", "accuracy"])
-    by = ["panel", "series", "seed"] if "panel" in rows else ["series", "seed"]
-    rising = rows.sort_values("radius", kind="stable").groupby(by, sort=False).accuracy.diff() > 5e-4  # rounded tables
-    if rising.any():
-        at = rows.loc[rising.idxmax()]
-        raise KdnbError(f"{at.series!r}, seed {at.seed}, proves more at radius {at.radius:g} than at smaller ones, "
-                        "which cannot be. Give the share of all images that are right and certified so far.")
-
-
 def certified_curves(
     rows: pd.DataFrame, # tidy: series, seed, radius (l2, a target), accuracy (share of all images); optionally panel
     roles: dict = None, # series -> role
 ):
     "Certified accuracy, one panel each value of `panel`, sharing both axes; mean and std over seeds."
-    _check_certificates(rows); looks = _looks(rows.series, roles, markers=True)
+    need_columns(rows, ["series", "seed", "radius", "accuracy"]); looks = _looks(rows.series, roles, markers=True)
+    by = [c for c in ("panel", "series", "seed") if c in rows]
+    if (rows.sort_values("radius", kind="stable").groupby(by).accuracy.diff() > 5e-4).any():  # tables are rounded
+        raise KdnbError("accuracy grows with the radius, which cannot be. Give the share of images certified so far.")
     fig, panels = _per_panel(rows, 2.8, sharex=True)
     for ax, panel, part in panels:
         _draw_lines(ax, part, "radius", looks, drawstyle="steps-pre", lw=1.1)  # a step behind each marker
@@ -625,7 +613,7 @@ def distance_curves(
     rows: pd.DataFrame, # tidy: panel (an attack), series, seed, distance (l2; 0: wrong, inf: not fooled), by image
     roles: dict = None, # series -> role
 ):
-    "Share of images that survive each distance, a panel each `panel`; mean and std over seeds; one half marks medians."
+    "Share of images that survive each distance, one panel each value of `panel`; mean and std over seeds."
     by = ["panel", "series", "seed"]; need_columns(rows, [*by, "distance"])
     if not (rows.distance >= 0).all():
         raise KdnbError("distances must be from 0 to inf. Give 0 where wrong, inf where never fooled.")
@@ -638,7 +626,7 @@ def distance_curves(
     fig, panels = _per_panel(curves, 2.8, sharex=True)
     for ax, panel, part in panels:
         _draw_lines(ax, part, "distance", apart, lw=1.3)
-        half = ax.axhline(50, color=GREY, **_THIN, label="one half: medians")
+        half = ax.axhline(50, **_THIN, label="one half: medians")
         ax.set(title=panel, xlabel="ℓ₂ distance d", xlim=(0, widest), ylim=(-2, None))
     _legend_above(fig, [*_keys(looks, lw=1.4), half])
     return _fix(fig, "not broken within d (%)")
@@ -685,7 +673,7 @@ def draws_needed(
         draws = np.sort(rows.draws[rows.series == name])[::-1]
         ax.plot(100*np.arange(1, len(draws) + 1)/len(draws), draws, drawstyle="steps-pre", **look)
         handles.append(_key(f"{name}: {draws.mean():,.0f} on average", **look))
-    ax.axhline(fixed, color=GREY, **_THIN)
+    ax.axhline(fixed, **_THIN)
     _say(ax, f"fixed: {fixed:,}", (1, fixed), (-2, 3), xycoords=ax.get_yaxis_transform(), ha="right", color=GREY)
     ax.set(yscale="log", xlim=(0, 100), xlabel="images, costliest first (%)", ylabel="draws an image")
     ax.set_ylim(top=max(ax.get_ylim()[1], 3*fixed))
@@ -735,7 +723,7 @@ def _pass_axis(ax, passes) -> tuple: # (share of the axis that the column at 1 t
     ax.grid(False, axis="x")
     return column, place
 
-# %% ../nbs/16_plots.ipynb #b0ff910f
+
 def _in_two(text) -> str: # a long text in two lines, about as long
     words = text.split(" ")
     if len(text) < 17 or len(words) == 1: return text
@@ -772,7 +760,7 @@ def _draw_models(ax, means, looks, roles) -> tuple: # (points, bars, how far eac
         bars += [(p.at, low, p.at, high)]*2; reach.append(size/2)
     return points, bars, reach
 
-# %% ../nbs/16_plots.ipynb #53261296
+
 def _slide(ax, text, left, taken):
     "Slide a text along its line, from the right, above or below it, to where it covers least of the boxes."
     pixel, size, k = ax.transData, text.get_window_extent().size, _pixels(ax)
@@ -863,13 +851,13 @@ def _draw_strength(ax, part, kind, looks):
     if kind == "eps": _ticks(ax.xaxis, 4, steps=_ROUND)
     else: _even_ticks(ax, values); ax.tick_params(axis="x", labelsize=_SMALL if len(values) < 8 else _SMALL - 2)
 
-# %% ../nbs/16_plots.ipynb #546e981e
+
 def strength_curves(
     rows: pd.DataFrame, # tidy: kind ("steps", "eps", "draws"), value, series, n (images), accuracy; optionally used
     roles: dict = None, # series -> role
     chance: float = None, # accuracy of a guess, a thin line
 ):
-    "One panel each kind, as they first appear, sharing the y axis; mean and std over seeds; a line at what was used."
+    "One panel each kind; mean and std over seeds; a line at what was used."
     need_columns(rows, ["kind", "value", "series", "n", "accuracy"])
     for kind in _order(rows.kind): one_of(kind, _STRENGTH, "kind")
     looks = _looks(rows.series, roles, markers=True)
