@@ -137,7 +137,7 @@ def _label_ends(ax, ends): # (y in data units, text, colour); limits of ax are f
     "Names at the lines' ends, or as near as there is room, with a hair-line to them."
     if not ends: return
     ax.figure.draw_without_rendering()
-    (low, high), height = ax.get_ylim(), ax.get_window_extent().height / _pixels(ax)
+    (low, high), height = ax.get_ylim(), ax.get_window_extent().height / ax.figure.dpi * 72
     points = [(y - low) / (high - low) * height for y, *_ in ends]
     for (y, text, colour), at, to in zip(ends, points, _part(points, 1.25*_SMALL)):
         line = dict(arrowstyle="-", color=colour, lw=.7, shrinkA=1, shrinkB=1, relpos=(0, .5))
