@@ -45,6 +45,11 @@ def consistency(
     return lambd * kl(log_mean.expand_as(z), z).mean(0) - eta * (log_mean.exp() * log_mean).sum(-1)
 
 # %% ../nbs/10_averaging.ipynb #45cfcbe5
+def _impossible(task, names, use):
+    given = ", ".join(f"{name} = {getattr(task, name)}" for name in names.split())
+    raise KdnbError(f"{given}: not possible. Use {use}.")
+
+
 @dataclass(eq=False)
 class Gaussian(Objective):
     "Cross-entropy on noisy images (Cohen), with the consistency term if lambd > 0 (Jeong & Shin)."
@@ -52,23 +57,19 @@ class Gaussian(Objective):
     draws: int = 1 # m, noisy copies of each image, >= 1
     lambd: float = 0. # weight of consistency, >= 0; needs 2 draws or more
     eta: float = .5 # weight of the mean's entropy; of no effect when lambd = 0
-    noise_free: bool = False # train on the images without their noise: only for SmoothAdv, a defect
 
     def __post_init__(self):
         super().__post_init__()
         if not (self.sigma > 0 and self.draws >= 1 and self.lambd >= 0 and self.eta >= 0):
-            raise KdnbError(f"sigma = {self.sigma}, draws = {self.draws}, lambd = {self.lambd}, eta = {self.eta} "
-                            "are not possible. Use sigma above 0, at least 1 draw, and weights of at least 0.")
-        if self.lambd and (self.draws < 2 or self.noise_free):
-            raise KdnbError("consistency compares noisy copies of an image. "
-                            "Use draws = 2 or more, with their noise, or lambd = 0.")
-        if self.noise_free and not isinstance(self, SmoothAdv):
-            raise KdnbError("noise_free is a variant of SmoothAdv; without noise nothing is left of Gaussian "
-                            "augmentation. Use SmoothAdv, or noise_free = False.")
+            _impossible(self, "sigma draws lambd eta", "sigma above 0, at least 1 draw, and weights of at least 0")
+        if self.lambd and self.draws < 2:
+            raise KdnbError("consistency compares noisy copies of an image. Use draws = 2 or more, or lambd = 0.")
 
     def craft(self, model, x, y, noise):
         "The images that the noise is added to."
         return x
+
+    def noisy(self, b): return b.x + b.noise # the images that the network learns from
 
     def prepare(self, model, x, y, ids, view=None):
         "Draw the noise of this batch, once; the attack, if there is one, sees the same."
@@ -77,8 +78,7 @@ class Gaussian(Objective):
 
     def value(self, model, b):
         "The loss on all noisy copies, and the logits of the first."
-        x = b.x[None] if self.noise_free else b.x + b.noise
-        z = model(x.flatten(0, 1)).unflatten(0, x.shape[:2]).float()
+        x = self.noisy(b); z = model(x.flatten(0, 1)).unflatten(0, x.shape[:2]).float()
         loss = F.cross_entropy(z.flatten(0, 1), b.y.repeat(len(z)))
         if self.lambd: loss = loss + consistency(z, self.lambd, self.eta).mean()
         return loss, z[0], len(b.y)
@@ -126,12 +126,15 @@ class SmoothAdv(Gaussian):
     eps: float = .5 # l2 radius, images being in [0, 1]; > 0
     steps: int = 4 # of the attack, >= 1
     warmup: int = 1 # eps grows to its value over this many epochs; 1 = from the start
+    noise_free: bool = False # train on the moved images without their noise, a defect
 
     def __post_init__(self):
         super().__post_init__(); one_of(self.inner, ("pgd", "ddn"), "inner attack")
         if not (self.eps > 0 and self.steps >= 1 and self.warmup >= 1):
-            raise KdnbError(f"eps = {self.eps}, steps = {self.steps}, warmup = {self.warmup} are not possible. "
-                            "Use eps above 0, at least 1 step, and 1 epoch of warm-up (none) or more.")
+            _impossible(self, "eps steps warmup", "eps above 0, at least 1 step, and 1 epoch of warm-up (none) or more")
+        if self.noise_free and self.lambd: raise KdnbError("consistency needs noise. Use noise_free = False or lambd = 0.")
+
+    def noisy(self, b): return b.x[None] if self.noise_free else super().noisy(b)
 
     @property
     def reach(self) -> float: return self.eps * min(1, (self.epoch + 1) / self.warmup) # eps in this epoch
@@ -211,7 +214,7 @@ def _steepest(
     x = x.detach().requires_grad_()
     with torch.enable_grad(): v = output(model(x)); heights = [(v * w_r).sum() for w_r in w]
     gradients = torch.stack([torch.autograd.grad(h, x, retain_graph=h is not heights[-1])[0] for h in heights])
-    return gradients / gradients.flatten(2).norm(dim=2).clamp(min=1e-20)[..., None, None, None]
+    return F.normalize(gradients.flatten(2), dim=2, eps=1e-20).view_as(gradients)
 
 
 def _squared_slopes(
@@ -242,17 +245,12 @@ class Regression(Objective):
         if self.teacher is None: raise KdnbError("averaging asks the network that is to be averaged. Give teacher.")
         if isinstance(self.teacher, Smoothed) and self.fidelity == "logits":
             raise KdnbError("a smoothed network has probabilities, not logits. Use fidelity 'softmax' or 'kl'.")
-        if not self.sigma > 0:
-            raise KdnbError(f"sigma = {self.sigma} is not possible: the std of an average is above 0. Give one.")
+        if not self.sigma > 0: _impossible(self, "sigma", "a number above 0: the std of an average")
 
     def output(self, z): return z.softmax(-1) if self.fidelity == "softmax" else z # what is averaged
 
-    def distance(self,
-        z, # [N, C] the student's logits
-        f, # [N, C] the teacher's
-    ) -> torch.Tensor: # [N]
+    def distance(self, z, f): # logits [N, C] of the student and of the teacher -> [N]
         return kl(f, z) if self.fidelity == "kl" else (self.output(z) - self.output(f)).square().sum(-1) / 2
-
 
     def prepare(self, model, x, y, ids, view=None):
         "Ask the teacher at a noisy image."
@@ -279,8 +277,7 @@ class Averaging(Regression):
     def __post_init__(self):
         super().__post_init__(); self.weight(10)
         if not (self.tau > 0 and self.spread >= 0):
-            raise KdnbError(f"tau = {self.tau}, spread = {self.spread} are not possible. "
-                            "Use tau above 0 (0.1 as published) and spread of at least 0.")
+            _impossible(self, "tau spread", "tau above 0 (0.1 as published) and spread of at least 0")
 
     def weight(self, n_classes) -> float: # c
         return penalty_weight(self.sigma, self.timesteps, self.gamma, self.convention, self.repetitions, n_classes)
@@ -308,17 +305,8 @@ def _bare(base): # Monte-Carlo over the input draws a smoothed network's own noi
 def _rule(fidelity): return "logits" if fidelity == "logits" else "soft"  # what a Monte-Carlo average is taken of
 
 
-def _average_labels(
-    base: nn.Module, # the network that is averaged
-    images: Images, # on its device
-    sigmas: list, # std of each average
-    draws: int, # of each Monte-Carlo average
-    rule: str, # "logits" or "soft": what is averaged
-    seed: int,
-    path: Path, # a .safetensors file: read if it is there, else written
-    mark: str, # what determines the result; a file with another mark is refused
-) -> torch.Tensor: # int64 [len(sigmas), N]
-    "The classes that Monte-Carlo averages of `base` give the images."
+def _average_labels(base, images, sigmas, draws, rule, seed, path, mark) -> torch.Tensor: # int64 [len(sigmas), N]
+    "The classes that Monte-Carlo averages of `base` give the images: read from `path`, if its mark is the same."
     if path.exists():
         tensors, info = load_tensors(path)
         if info.get("mark") != mark:
@@ -370,21 +358,22 @@ def average(
     if not steps and timesteps != 1:
         raise KdnbError(f"a regression reaches the average at once. Use timesteps = 1 (now {timesteps}), "
                         "or method = 'iteration'.")
-    at = start if isinstance(start, nn.Module) else one_of(start, ("fresh", "warm"), "start")
+    given = isinstance(start, nn.Module)
+    if not given: one_of(start, ("fresh", "warm"), "start")
     device, folder = get_device(str(device)), Path(folder); data, base = data.to(device), base.to(device)
     spec = spec or getattr(base.model if isinstance(base, Smoothed) else base, "spec", None)
     if not spec: raise KdnbError("the students must be made by create_model. Give spec, its arguments.")
-    note = f"start {at if isinstance(at, str) else fingerprint(at, data, Regression(teacher=at), recipe)}"
+    note = f"start {fingerprint(start, data, Regression(teacher=start), recipe) if given else start}"
     def objective(f): return kind(teacher=f, sigma=sigma, note=note, **settings, **steps)
     first, sigmas = objective(base), [sigma * math.sqrt(k / timesteps) for k in range(1, timesteps + 1)]
     if draws:
-        mark = fingerprint(_student(base, spec, at, 1, seed), data, first, recipe, draws=draws, seed=seed)
+        mark = fingerprint(_student(base, spec, start, 1, seed), data, first, recipe, draws=draws, seed=seed)
         labels = _average_labels(base, data.valid, sigmas, draws, _rule(first.fidelity), seed,
                                  folder/"labels.safetensors", mark)
     f, models, histories = base, [], []
     for k in range(1, timesteps + 1):
         judged = replace(data, valid=replace(data.valid, labels=labels[k - 1])) if draws else data
-        f, task = _student(f, spec, at, k, seed), objective(f)
+        f, task = _student(f, spec, start, k, seed), objective(f)
         context = Context(str(device), f"averaging, timestep {k} of {timesteps}", save_every)
         history = train(f, judged, task, recipe, folder/f"timestep-{k}", seed_for(seed, "timestep", k), context=context)
         models.append(f); histories.append(history.assign(timestep=k))
@@ -395,10 +384,10 @@ def average(
     return models, pd.concat(histories, ignore_index=True)
 
 # %% ../nbs/10_averaging.ipynb #e26ea2b6
-def _answers(model, images, fidelity, batch_size=500):
+def _answers(model, images, fidelity):
     "Logits, or probabilities [N, C]."
     with in_eval(model), torch.no_grad():
-        z = torch.cat([model(x) for x, _, _ in images.batches(batch_size)]).float()
+        z = torch.cat([model(x) for x, _, _ in images.batches(500)]).float()
     return z if fidelity == "logits" else z.softmax(-1)
 
 
@@ -420,12 +409,12 @@ def closeness(
     if draws < 2 or draws % 2: raise KdnbError(f"draws = {draws} cannot be halved. Use an even number.")
     answers = {name: _answers(model, images, fidelity) for name, model in models.items()}
     for s in sigmas:
-        halves, m = [], draws if s or is_noisy(base) else 2  # nothing random: one draw a half is enough
-        for half in (0, 1):
-            set_seed(seed, "closeness", s, half)
-            made = monte_carlo(_bare(base), images, m // 2, s, label="Monte-Carlo average")
-            halves.append(made.scores(_rule(fidelity)))
-        a, b = halves; mean, truth = (a + b) / 2, dict(mc_error=_rms(a - b) / 2, mc_agreement=_agreement(a, b))
+        m = draws if s or is_noisy(base) else 2  # nothing random: one draw a half is enough
+        def half(i):
+            set_seed(seed, "closeness", s, i)
+            return monte_carlo(_bare(base), images, m // 2, s, label="Monte-Carlo average").scores(_rule(fidelity))
+        a, b = half(0), half(1)
+        mean, truth = (a + b) / 2, dict(mc_error=_rms(a - b) / 2, mc_agreement=_agreement(a, b))
         rows += [dict(sigma=s, model=name, rmse=_rms(v - mean), agreement=_agreement(v, mean), **truth, n=len(images),
                       draws=m) for name, v in answers.items()]
     return pd.DataFrame(rows)

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from .basics import KdnbError, progress
-from .core import generator, get_device, seed_for
+from .core import generator, get_device
 
 
 # %% ../nbs/02_data.ipynb #2b3e1b2a
@@ -97,7 +97,7 @@ class Splits:
         return f"Splits({self.name}: {sizes}, {self.shape}, {self.n_classes} classes)"
 
 # %% ../nbs/02_data.ipynb #c5cd4293
-def _balanced_order(labels: torch.Tensor, gen: torch.Generator, shares: bool = False) -> torch.Tensor: # int64 [N]
+def _balanced_order(labels, gen, shares=False): # int64 [N] -> int64 [N]
     "A permutation of which every beginning is balanced: the classes take turns, or (`shares`) keep their proportions."
     labels = labels.cpu()
     shuffled = torch.randperm(len(labels), generator=gen)
@@ -118,19 +118,16 @@ def balanced_subset(
     return images.subset(_balanced_order(images.labels, generator(seed, "subset"))[:n].sort().values)
 
 
-def _hold_out(images: Images, seed: int = 0, n: int = None) -> tuple: # (the rest, the held-out images), in their order
-    "Set `n` fixed images aside for validation, with the same share of every class."
-    if n is None:  # a tenth; at least 2,000 where that is no more than a fifth
-        n = max(1, min(max(len(images) // 10, 2000), len(images) // 5))
-    if not 1 <= n < len(images):
-        raise KdnbError(f"{n} of {len(images)} training images cannot be held out for validation. "
-                        "At least one must be left on each side.")
+def _hold_out(images, seed): # -> (the rest, the held-out images), in their order
+    "Set fixed images aside for validation, with the same share of every class."
+    if len(images) < 2: raise KdnbError("a single training image cannot be split. Give at least 2, or a validation set.")
+    n = max(1, min(max(len(images) // 10, 2000), len(images) // 5))  # a tenth; at least 2,000 if that is at most a fifth
     held = torch.zeros(len(images), dtype=torch.bool)
     held[_balanced_order(images.labels, generator(seed, "validation"), shares=True)[:n]] = True
     return images.subset(~held), images.subset(held)
 
 # %% ../nbs/02_data.ipynb #73bf986d
-def _turn(x: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor: # [N, C, H, W], [N] -> [N, C, H, W], channels last
+def _turn(x, degrees): # [N, C, H, W], [N] -> [N, C, H, W], channels last
     "Turn each image about its middle, counter-clockwise, by nearest pixels; outside is black."
     n, c, h, w = x.shape
     cos, sin = (f(torch.deg2rad(degrees)).view(n, 1, 1) for f in (torch.cos, torch.sin))
@@ -154,7 +151,7 @@ def augment(
     device = gen.device if gen is not None else "cpu"
     shift = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=gen, device=device)
     mirrored = torch.rand(n, 1, generator=gen, device=device) < (.5 if flip else 0.)
-    across = torch.arange(w, device=device).expand(n, w)
+    across = torch.arange(w, device=device)
     rows = shift[0] + torch.arange(h, device=device)
     columns = shift[1] + torch.where(mirrored, w - 1 - across, across)
     rows = rows + torch.arange(n, device=device)[:, None] * (h + 2 * pad)  # the padded images, one below the other
@@ -165,14 +162,13 @@ def augment(
     return _turn(moved, (2 * torch.rand(n, generator=gen, device=device) - 1).to(x.device) * degrees)
 
 # %% ../nbs/02_data.ipynb #92f6f083
-def _channel_stats(images: Images) -> tuple: # (mean, std), lists of C floats
+def _channel_stats(images): # -> (mean, std), lists of C floats
     "Mean and std of each channel in [0, 1]; of pictures in files, those of a balanced 1,000. Exact: sums of integers."
     if not torch.is_tensor(images.images): images = balanced_subset(images, min(1000, len(images)))
-    total = square = 0
-    for start in range(0, len(images), 1000):
-        for part in _pixels(images.images[start:start + 1000]).split(100):
-            part = part.double(); total = total + part.sum((0, 2, 3)); square = square + (part * part).sum((0, 2, 3))
-    count = len(images) * images.images.shape[2] * images.images.shape[3]
+    total, square, pixels = 0, 0, _pixels(images.images)
+    for part in pixels.split(100):
+        part = part.double(); total = total + part.sum((0, 2, 3)); square = square + (part * part).sum((0, 2, 3))
+    count = pixels[:, 0].numel()
     mean = total / count; var = (square / count - mean ** 2).clamp(min=0)
     std = [max(round(v, 6), 1e-3) for v in (var.sqrt() / 255).tolist()]
     return [round(v, 6) for v in (mean / 255).tolist()], std
@@ -181,7 +177,7 @@ def _channel_stats(images: Images) -> tuple: # (mean, std), lists of C floats
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
 
-def _unpack_slice(packed: bytes) -> Images:
+def _unpack_slice(packed):
     "The images in an .xz of n ids (int32, little-endian), n labels (uint8), n images of 28 x 28, column by column."
     raw = lzma.decompress(packed)
     n = len(raw) // (4 + 1 + 28 * 28)
@@ -202,14 +198,14 @@ PLACES = dict(mnist="MNIST/raw", fashion_mnist="FashionMNIST/raw",
 NAMES = ("fashion_mnist_mini", *_OFFICIAL)
 
 
-def _numbered(data, labels, first: int) -> Images:
+def _numbered(data, labels, first):
     "Images from what torchvision read ([N, H, W] or [N, H, W, C]), with ids from `first` on."
     data = torch.as_tensor(data)
     images = data[:, None] if data.ndim == 3 else data.permute(0, 3, 1, 2).contiguous()
     return Images(images, torch.as_tensor(labels).long(), first + torch.arange(len(images)))
 
 
-def _official(name: str, root, download: bool) -> tuple: # (train, test, classes)
+def _official(name, root, download): # -> (train, test, classes)
     "One of torchvision's sets, by its name in _OFFICIAL."
     from torchvision import datasets  # in here: it takes a second
     place, read = Path(root) / PLACES[name], getattr(datasets, _OFFICIAL[name])
@@ -223,16 +219,16 @@ def _official(name: str, root, download: bool) -> tuple: # (train, test, classes
             wrong = (f"is not in {root}. Load with download=True, or put its official files into {place} (or pictures "
                      f"into {Path(root) / name}/train/<class>/ and /test/<class>/),")
         raise KdnbError(f"{name} {wrong} or use fashion_mnist_mini, which needs no download.") from None
-    classes = FASHION if name == "fashion_mnist" else parts[0].classes if name != "mnist" else map(str, range(10))
+    classes = map(str, range(10)) if name == "mnist" else parts[0].classes
     return *(_numbered(p.data, p.targets, first) for p, first in zip(parts, (0, TEST_ID))), list(classes)
 
 
-def _reason(e: Exception) -> str:
+def _reason(e):
     "What an exception says, in one short line."
     return " ".join(f"{type(e).__name__}: {e}".split())[:160]
 
 # %% ../nbs/02_data.ipynb #d1e38bab
-def _list_folder(folder: Path) -> dict: # class -> sorted files
+def _list_folder(folder): # -> class -> sorted files
     "The pictures of each class (<class>/<picture>, also deeper), without hidden files."
     def shown(p): return not p.name.startswith(".")
     from torchvision.datasets.folder import IMG_EXTENSIONS
@@ -241,30 +237,24 @@ def _list_folder(folder: Path) -> dict: # class -> sorted files
     return {c: pictures for c, pictures in found.items() if pictures}
 
 
-def _folder_ids(paths: list, first: int, numbered: bool) -> list:
-    "Ids of the pictures of one part: the numbers in their names, or counted from `first` on."
-    return [first // TEST_ID * TEST_ID + int(p.stem) if numbered else first + i for i, p in enumerate(paths)]
-
-
-def _all_numbered(paths: list) -> bool:
-    "Whether each file is named by a number, and no number comes twice."
-    stems = [p.stem for p in paths]
-    if not all(s.isascii() and s.isdigit() for s in stems): return False
-    numbers = {int(s) for s in stems}
-    return len(numbers) == len(stems) and max(numbers, default=0) < TEST_ID
+def _folder_ids(paths, first): # -> int64 [len(paths)]
+    "The numbers in the files' names if all have one, and none comes twice; else counted. Both from `first` on."
+    numbers = [int(p.stem) for p in paths if p.stem.isascii() and p.stem.isdigit()]
+    named = len(set(numbers)) == len(paths) and max(numbers) < TEST_ID
+    return first + torch.tensor(numbers if named else range(len(paths)))
 
 # %% ../nbs/02_data.ipynb #aad53cd5
-def _fit(x: torch.Tensor, size: int, resize: int = None) -> torch.Tensor: # uint8 [..., H, W] -> [..., size, size]
+def _fit(x, size, resize=None): # uint8 [..., H, W] -> [..., size, size]
     "Scale the shorter side to `resize` (None = `size`) and cut out the middle; without a size leave it as it is."
     if size is None or (resize in (None, size) and tuple(x.shape[-2:]) == (size, size)): return x
     from torchvision.transforms import functional as TF
     return TF.center_crop(TF.resize(x, resize or size, antialias=True), size)
 
 
-def _is_grey(mode: str) -> bool: return mode in ("1", "L", "LA") or mode.startswith("I")  # I: 16 bits
+def _is_grey(mode): return mode in ("1", "L", "LA") or mode.startswith("I")  # I: 16 bits
 
 
-def _decode(path: Path) -> torch.Tensor: # uint8 [1 or 3, H, W]
+def _decode(path): # -> uint8 [1 or 3, H, W]
     "One picture: grey ones with one channel, all others as RGB."
     with Image.open(path) as picture:
         grey = _is_grey(picture.mode)
@@ -273,7 +263,7 @@ def _decode(path: Path) -> torch.Tensor: # uint8 [1 or 3, H, W]
     return torch.from_numpy(pixels[None] if grey else pixels.transpose(2, 0, 1))
 
 # %% ../nbs/02_data.ipynb #a53fee96
-def _random_box(height: int, width: int, min_scale: float, gen: torch.Generator) -> tuple: # top, left, height, width
+def _random_box(height, width, min_scale, gen): # -> top, left, height, width
     "A part of at least `min_scale` of a picture's area; if none fits in ten trials, the largest allowed middle part."
     def uniform(low, high): return torch.empty(1).uniform_(low, high, generator=gen).item()
     def up_to(room): return int(torch.randint(room + 1, (1,), generator=gen))
@@ -286,7 +276,7 @@ def _random_box(height: int, width: int, min_scale: float, gen: torch.Generator)
 
 # %% ../nbs/02_data.ipynb #24e3382e
 @cache
-def _threads() -> ThreadPoolExecutor: return ThreadPoolExecutor(min(32, os.cpu_count() or 1), "kdnb-pictures")
+def _threads(): return ThreadPoolExecutor(min(32, os.cpu_count() or 1), "kdnb-pictures")
 
 
 @dataclass(eq=False, repr=False)
@@ -312,14 +302,11 @@ class Pictures:
     def to(self, device): return replace(self, device=torch.device(device))
     def flip(self, dim=-1): return replace(self, mirrored=not self.mirrored)
 
-    def at(self,
-        size: int, # pixels of a side
-        min_scale: float = None, # None = the middle; else random parts, of at least this share of the area
-    ):
-        "The same pictures at another size."
+    def at(self, size: int, min_scale: float = None):
+        "The same pictures at another size, in other parts."
         return replace(self, size=size, resize=max(size, round(size * self.resize / self.size)), min_scale=min_scale)
 
-    def _one(self, i: int, seed: int) -> torch.Tensor: # uint8 [1 or C, size, size]
+    def _one(self, i, seed): # -> uint8 [1 or C, size, size]
         "Picture `i`, scaled and cut."
         file = self.root / self.names[i]
         try: x = _decode(file)
@@ -333,7 +320,7 @@ class Pictures:
             x = resized_crop(x, *box, [self.size] * 2, antialias=True)
         return x.flip(-1) if self.mirrored else x
 
-    def _begin(self, seed: int = None):
+    def _begin(self, seed=None):
         "Start to decode; the function returned waits, and gives uint8 [N, C, size, size] on the device."
         out = torch.empty(self.shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         def put(i): out[i] = self._one(i, seed or 0)  # a grey one fills all channels
@@ -350,13 +337,12 @@ class Pictures:
     def ahead(self,
         todo: list, # of indices
         seed: int = None, # of random parts
-        depth: int = 2, # so many indices are decoded ahead
     ):
-        "Yields the pixels of one index after the other."
+        "Yields the pixels of one index after the other, and decodes two ahead."
         begun = deque()
         for index in todo:
             begun.append(self[index]._begin(seed))
-            if len(begun) > depth: yield begun.popleft()()
+            if len(begun) > 2: yield begun.popleft()()
         while begun: yield begun.popleft()()
 
     def mark(self) -> torch.Tensor: # uint8 [32]
@@ -366,17 +352,16 @@ class Pictures:
         return torch.tensor(list(hashlib.sha256(json.dumps(about).encode()).digest()), dtype=torch.uint8)
 
 # %% ../nbs/02_data.ipynb #a0d69134
-def _leave_out(broken: list, n: int, what: str, strict: bool):
+def _leave_out(broken, n, what, strict):
     "Name the unreadable pictures of `n` that are left out, or refuse the set."
-    if broken:
-        named = f"{what}: {len(broken)} of {n} pictures cannot be read"
-        which = f": {'; '.join(broken[:5])}{'; ...' if len(broken) > 5 else ''}"
-        if strict: raise KdnbError(f"{named}{which}. Repair or remove them, or leave them out without strict.")
-        print(f"{named} and are left out{which}")
-    if len(broken) == n: raise KdnbError(f"{what}: none of the {n} pictures can be read. Check the files.")
+    named = f"{what}: {len(broken)} of {n} pictures cannot be read"
+    which = f": {'; '.join(broken[:5])}{'; ...' if len(broken) > 5 else ''}"
+    if strict: raise KdnbError(f"{named}{which}. Repair or remove them, or leave them out without strict.")
+    print(f"{named} and are left out{which}")
+    if len(broken) == n: raise KdnbError(f"{what}: no picture can be read. Check the files.")
 
 
-def _read_each(read, paths: list, what: str, strict: bool, check=lambda path, found: None) -> tuple:
+def _read_each(read, paths, what, strict, check=lambda path, found: None):
     "(`read(path)` of each, the positions of those that could be read), by a thread for each core; `check` in order."
     def attempt(path):
         try: return read(path), None
@@ -384,16 +369,15 @@ def _read_each(read, paths: list, what: str, strict: bool, check=lambda path, fo
     found, kept, broken = [], [], []
     with progress(len(paths), what) as bar:
         for start in range(0, len(paths), 1000):
-            some = range(start, min(start + 1000, len(paths)))
-            for i, (result, reason) in zip(some, _threads().map(attempt, paths[start:start + 1000])):
+            for i, (result, reason) in enumerate(_threads().map(attempt, paths[start:start + 1000]), start):
                 bar.update()
                 if reason: broken.append(reason); continue
                 check(paths[i], result); found.append(result); kept.append(i)
-    _leave_out(broken, len(paths), what, strict)
+    if broken: _leave_out(broken, len(paths), what, strict)
     return found, kept
 
 
-def _glance(path: Path) -> tuple: # (is it grey?, bytes)
+def _glance(path): # -> (is it grey?, bytes)
     "Check a picture without decoding it. A JPEG without an end mark is decoded, to see whether it is whole."
     with Image.open(path) as picture: grey, kind = _is_grey(picture.mode), picture.format; picture.verify()
     with open(path, "rb") as file:  # some cameras write a little behind the mark
@@ -402,7 +386,7 @@ def _glance(path: Path) -> tuple: # (is it grey?, bytes)
     return grey, length
 
 # %% ../nbs/02_data.ipynb #fa90709a
-def _find_parts(root: Path) -> dict: # "train", "test" and perhaps "valid" -> (class -> files)
+def _find_parts(root): # -> "train", "test" and perhaps "valid" -> (class -> files)
     "Which folders are which part."
     valid = next((root / n for n in ("validation", "valid", "val") if (root / n).is_dir()), None)
     found = dict(train=root / "train", valid=valid, test=root / "test")
@@ -423,16 +407,7 @@ def _find_parts(root: Path) -> dict: # "train", "test" and perhaps "valid" -> (c
     return trees
 
 # %% ../nbs/02_data.ipynb #00966860
-@dataclass
-class _Reading:
-    "How the pictures of a folder are read."
-    size: int = None # as in `_fit`
-    resize: int = None # as in `_fit`
-    stream: bool = False # leave the pictures in their files
-    strict: bool = False # refuse broken ones
-
-
-def _in_memory(root: Path, parts: dict, how: _Reading) -> dict:
+def _in_memory(root, parts, size, resize, strict):
     "Part -> (uint8 [N, C, H, W], the positions in its paths): all pictures decoded."
     like = []  # (height, width) of the first one
     def check(path, x):
@@ -440,8 +415,9 @@ def _in_memory(root: Path, parts: dict, how: _Reading) -> dict:
         if like != [h, w]:
             raise KdnbError(f"{path} is {h} x {w} pixels, others are {like[0]} x {like[1]}. Give size=<pixels> "
                             f"(kdnb run: -p size {min(like)}) to scale and crop them all.")
-    read = {part: _read_each(lambda path: _fit(_decode(path), how.size, how.resize), paths,
-                             f"reading {root.name}/{part}", how.strict, check) for part, paths in parts.items()}
+    def read(path): return _fit(_decode(path), size, resize)
+    read = {part: _read_each(read, paths, f"reading {root.name}/{part}", strict, check)
+            for part, paths in parts.items()}
     channels = max(len(x) for pictures, _ in read.values() for x in pictures)
     def stack(pictures):
         out = torch.empty(len(pictures), channels, *like, dtype=torch.uint8)
@@ -450,51 +426,50 @@ def _in_memory(root: Path, parts: dict, how: _Reading) -> dict:
     return {part: (stack(pictures), kept) for part, (pictures, kept) in read.items()}
 
 
-def _in_files(root: Path, parts: dict, how: _Reading) -> dict:
+def _in_files(root, parts, size, resize, strict):
     "Part -> (`Pictures`, the positions in its paths): all checked, and left in their files."
-    if how.size is None:
+    if size is None:
         raise KdnbError("pictures that stay in their files (stream) are scaled when they are read, so their size must "
                         "be known. Give size=<pixels>, for instance 288 (and resize=328).")
-    seen = {part: _read_each(_glance, paths, f"looking at {root.name}/{part}", how.strict)
+    seen = {part: _read_each(_glance, paths, f"looking at {root.name}/{part}", strict)
             for part, paths in parts.items()}
     channels = 1 if all(grey for found, _ in seen.values() for grey, _ in found) else 3
     def made(paths, found, kept):
         names = np.array([str(paths[i].relative_to(root)) for i in kept], object)
         lengths = np.array([length for _, length in found])
-        return Pictures(root.absolute(), names, lengths, channels, how.size, how.resize or how.size), kept
+        return Pictures(root.absolute(), names, lengths, channels, size, resize or size), kept
     return {part: made(paths, *seen[part]) for part, paths in parts.items()}
 
 
-def _read_tree(root: Path, how: _Reading) -> tuple: # (train, valid or None, test, classes)
-    "A folder of pictures as a data set."
+def _read_tree(root, stream, *how): # how: size, resize, strict
+    "(train, valid or None, test, classes) of a folder of pictures."
     trees = _find_parts(root)
     classes, made = sorted(trees["train"]), dict(valid=None)
     parts = {part: [p for c in classes for p in tree.get(c, [])] for part, tree in trees.items()}
-    numbered = _all_numbered(parts["train"] + parts.get("valid", []))  # train and valid share one range of ids
-    firsts = dict(train=0, valid=len(parts["train"]), test=TEST_ID)
-    for part, (pixels, kept) in (_in_files if how.stream else _in_memory)(root, parts, how).items():
+    n, fitted = len(parts["train"]), _folder_ids(parts["train"] + parts.get("valid", []), 0)  # one range for both
+    ids = dict(train=fitted[:n], valid=fitted[n:], test=_folder_ids(parts["test"], TEST_ID))
+    for part, (pixels, kept) in (_in_files if stream else _in_memory)(root, parts, *how).items():
         labels = [k for k, c in enumerate(classes) for _ in trees[part].get(c, [])]
-        ids = _folder_ids(parts[part], firsts[part], _all_numbered(parts[part]) if part == "test" else numbered)
-        made[part] = Images(pixels, torch.tensor(labels)[kept], torch.tensor(ids)[kept])
+        made[part] = Images(pixels, torch.tensor(labels)[kept], ids[part][kept])
     return made["train"], made["valid"], made["test"], classes
 
 # %% ../nbs/02_data.ipynb #500fba48
-def _read(name: str, root, download: bool, how: _Reading) -> tuple:
+def _read(name, root, download, size, resize, stream, strict):
     "(train, valid or None, test, classes, short name) of a known set or a folder."
     folder = Path(root) / name if name in _OFFICIAL else Path(name).expanduser()
     official = name in _OFFICIAL and ((Path(root) / PLACES[name]).exists() or not (folder / "train").is_dir())
     if official or name == NAMES[0]:
-        if how.stream or how.resize:
+        if stream or resize:
             raise KdnbError(f"stream and resize are for folders of pictures; {name} is in memory. Leave them out.")
         train, test, classes = _official(name, root, download) if official else (*_embedded(), FASHION)
         return train, None, test, classes, name
     if not folder.is_dir():
         raise KdnbError(f"data set {name!r} is neither known nor a folder. Allowed: {', '.join(NAMES)}, "
                         "or the path of a folder with train/<class>/ and test/<class>/.")
-    return *_read_tree(folder, how), folder.resolve().name
+    return *_read_tree(folder, stream, size, resize, strict), folder.resolve().name
 
 
-def _take(images: Images, n: int, what: str, short: str, seed: int) -> Images:
+def _take(images, n, what, short, seed):
     "The `n` images that the parameter `what` asks for; None = all."
     if n is None: return images
     if 1 <= n <= len(images): return balanced_subset(images, n, seed)
@@ -521,8 +496,8 @@ def load_data(
     if resize is not None and (size is None or resize < size):
         raise KdnbError(f"resize is {resize} pixels, and size {size}. Give size, and a resize of at least that "
                         "(for instance 288 and 328), or leave resize out.")
-    device, how = get_device(device), _Reading(size, resize, stream, strict)
-    train, valid, test, classes, short = _read(str(name), root, download, how)
+    device = get_device(device)
+    train, valid, test, classes, short = _read(str(name), root, download, size, resize, stream, strict)
     if valid is None: train, valid = _hold_out(train, split_seed)
     parts = [_take(images, n, what, short, split_seed) for images, n, what in
              ((train, n_train, "n_train"), (valid, n_valid, "n_valid"), (test, n_test, "n_test"))]

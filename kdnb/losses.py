@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .basics import KdnbError, one_of
+from .basics import KdnbError, check_name, one_of
 from .core import generator
 
 # %% ../nbs/08_losses.ipynb #c5083ebb
-def _check_temperature(T):
-    if not T > 0: raise KdnbError(f"temperature T = {T} is not possible. Use a number above 0 (2 is usual).")
+def _check_positive(name, value, usual):
+    if not value > 0: raise KdnbError(f"{name} = {value} is not possible. Use a number above 0 ({usual} is usual).")
 
 
 def _check(name, value, most=math.inf):
@@ -39,7 +39,7 @@ def _floats(v):
 
 def _logit_targets(z, T=2.):
     "$\\mathrm{softmax}(z/T)$"
-    _check_temperature(T)
+    _check_positive("temperature T", T, 2)
     return F.softmax(_floats(z) / T, -1)
 
 
@@ -55,10 +55,11 @@ def vote_targets(
     votes, # [N, C] how often each class won; rows sum to the number of draws
     T: float = 2., # temperature, > 0
     pseudo_count: float = .01, # added to every class, >= 0
+    as_released: bool = False, # a defect: vote shares are taken for logits, $\\mathrm{softmax}(p/T)$
 ) -> torch.Tensor: # [N, C], rows sum to 1
     "Softened vote shares: $(n + c)^{1/T} / Z$."
-    _check("pseudo_count", pseudo_count)
-    return _temper(torch.as_tensor(votes).float() + pseudo_count, T)
+    _check("pseudo_count", pseudo_count); votes = torch.as_tensor(votes).float()
+    return _logit_targets(votes / votes.sum(-1, keepdim=True), T) if as_released else _temper(votes + pseudo_count, T)
 
 # %% ../nbs/08_losses.ipynb #c37989ab
 def entropy(
@@ -80,16 +81,12 @@ def smoothed_labels(
     def h(q): return sum(-k * v * math.log(v) for k, v in ((1, 1 - q), (n_classes - 1, q / (n_classes - 1))) if v > 0)
     from scipy.optimize import brentq
     most = 1 - 1 / n_classes
-    q = 0. if entropy <= 0 else most if entropy >= h(most) else brentq(lambda q: h(q) - entropy, 0., most, xtol=1e-12)
+    q = most if entropy >= h(most) else brentq(lambda q: h(q) - entropy, 0., most, xtol=1e-12)
     targets = torch.full((len(y), n_classes), q / (n_classes - 1), device=y.device)
     return targets.scatter_(1, y[:, None], 1 - q)
 
 # %% ../nbs/08_losses.ipynb #d4cd7fe6
-def _shuffle_within_class(
-    p, # [N, C] the teacher's rows
-    y, # int64 [N] their images' classes
-    seed: int,
-) -> torch.Tensor: # [N, C]
+def _shuffle_within_class(p, y, seed): # the teacher's rows [N, C], their images' classes [N] -> [N, C]
     "Give each image the row of another image of its class, drawn at random."
     gen, out = generator(seed, "shuffle_within_class"), p.clone()
     for c in y.unique():
@@ -116,26 +113,13 @@ def kd_loss(
     p_t, # [N, C] targets, softened with the same T; not read when w = 0
     w: float = .5, # weight of the teacher, 0 .. 1
     T: float = 2., # temperature, > 0
+    swapped: bool = False, # a defect of the released code: $-\\sum p_s \\log \\mathrm{softmax}(p_t)$
 ) -> torch.Tensor: # scalar: the mean over the images
     "Knowledge distillation: $(1-w)\\,CE(z_s, y) + w T^2\\, CE(p_t, softmax(z_s/T))$."
     hard = F.cross_entropy(z_s, y)
-    return hard if w == 0 else (1 - w) * hard + w * T**2 * _soft_cross_entropy(z_s, p_t, T).mean()
-
-# %% ../nbs/08_losses.ipynb #5844c78c
-def _released_kd_loss(
-    z_s, y, p_t, w=.5, T=2., # as in `kd_loss`
-) -> torch.Tensor: # scalar
-    "A defect of the released code: the soft term's arguments are swapped, $-\\sum p_s \\log \\mathrm{softmax}(p_t)$."
-    hard = F.cross_entropy(z_s, y)
     if w == 0: return hard
-    swapped = -(F.softmax(z_s / T, -1) * F.log_softmax(p_t, -1)).sum(-1)
-    return (1 - w) * hard + w * T**2 * swapped.mean()
-
-
-def _released_vote_targets(votes, T=2.):
-    "A defect of the released code: vote shares are taken for logits, $\\mathrm{softmax}(p/T)$."
-    votes = torch.as_tensor(votes).float()
-    return _logit_targets(votes / votes.sum(-1, keepdim=True), T)
+    soft = _soft_cross_entropy(p_t, F.softmax(z_s / T, -1)) if swapped else _soft_cross_entropy(z_s, p_t, T)
+    return (1 - w) * hard + w * T**2 * soft.mean()
 
 # %% ../nbs/08_losses.ipynb #1ff2ac9f
 def confidence(
@@ -197,24 +181,19 @@ def retained(
     return (z_s.argmax(-1) != y) | (first - second < eta)
 
 
-def _retention_margin(epoch, alpha=.01):
-    "$\\eta_n = 1 - e^{-\\alpha n}$ in epoch $n = 0, 1, \\dots$"
-    return -math.expm1(-alpha * epoch)
+
 
 # %% ../nbs/08_losses.ipynb #aaebb7f5
 _TARGET_RULES = ("votes", "soft", "logits")
 
 def _teacher_targets(
     outputs, # has .votes (counts), .soft and .logits (means), each [N, C]
-    rule="votes", # one of _TARGET_RULES
-    T=2., # temperature
-    pseudo_count=.01, # only for votes
-    as_released=False, # softmax(p/T) of the vote shares; mean logits for soft
+    rule="votes", T=2., pseudo_count=.01, # as in `vote_targets`
+    as_released=False, # as there; and for soft the mean logits
 ) -> torch.Tensor: # [N, C], rows sum to 1
     "A teacher's softened targets, in the order of its outputs."
     one_of(rule, _TARGET_RULES, "target rule")
-    if rule == "votes" and as_released: return _released_vote_targets(outputs.votes, T)
-    if rule == "votes": return vote_targets(outputs.votes, T, pseudo_count)
+    if rule == "votes": return vote_targets(outputs.votes, T, pseudo_count, as_released)
     return _temper(outputs.soft, T) if rule == "soft" and not as_released else _logit_targets(outputs.logits, T)
 
 # %% ../nbs/08_losses.ipynb #t08rows1
@@ -286,7 +265,7 @@ def kl(
     T: float = 1., # temperature of both, > 0
 ) -> torch.Tensor: # [N], >= 0
     "$KL(\\mathrm{softmax}(z_t/T)\\,\\|\\,\\mathrm{softmax}(z_s/T))$, without $T^2$. Gradients flow into both sides."
-    _check_temperature(T)
+    _check_positive("temperature T", T, 2)
     log_s, log_t = (F.log_softmax(_floats(z) / T, -1) for z in (z_s, z_t))
     return F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(-1)
 
@@ -444,7 +423,7 @@ class Method:
 
     @property
     def needs_teacher(self) -> bool:
-        return self.inner in ("kl-teacher", "kl-both") or any(name in ("z_t", "t_adv", "dz_t") for name in self.asks)
+        return self.inner in ("kl-teacher", "kl-both") or not {"z_t", "t_adv", "dz_t"}.isdisjoint(self.asks)
     @property
     def settings(self) -> dict: # name -> value
         return {k: p.default for k, p in [*inspect.signature(self.outer).parameters.items()][3:]}
@@ -484,7 +463,7 @@ class _Attacked:
 
 def _kd_targets(b, y, share, w=.5, T=2., swapped=False):
     _check("w", w, 1)
-    return (_released_kd_loss if swapped else kd_loss)(b.z_s, y, b.p_t, w, T)
+    return kd_loss(b.z_s, y, b.p_t, w, T, swapped)
 
 def _half_kd_targets(b, y, share, w=.75, w_adv=.25, T=2., swapped=False):
     return .5 * _kd_targets(b, y, share, w, T, swapped) + .5 * _kd_targets(_Attacked(b), y, share, w_adv, T, swapped)
@@ -493,7 +472,7 @@ def _hinton(b, y, share, T=1., lambd=.3): return hinton(b.z_s, b.z_t, y, T, lamb
 def _cckd_l(b, y, share, T=1., lambd=None, as_released=False): return cckd_l(b.z_s, b.z_t, y, T, lambd, as_released)
 def _cckd_t(b, y, share, T=1., T_teacher=None, lambd=None): return cckd_t(b.z_s, b.z_t, y, T, T_teacher, lambd)
 def _reg(b, y, share, T=1., T_teacher=None, lambd=None, alpha=.01): return _cckd_t(b, y, share, T, T_teacher, lambd)
-def _unlearned(z, y, epoch, T=1., alpha=.01): return retained(z, y, T, _retention_margin(epoch, alpha))
+def _unlearned(z, y, epoch, T=1., alpha=.01): return retained(z, y, T, -math.expm1(-alpha * epoch))
 
 def _half_l(b, y, share, T=1., lambd=None, as_released=False):
     return .5 * sum(_cckd_l(v, y, share, T, lambd, as_released).mean() for v in (b, _Attacked(b)))
@@ -502,30 +481,31 @@ def _half_t(b, y, share, T=1., T_teacher=None, lambd=None):
     return .5 * sum(_cckd_t(v, y, share, T, T_teacher, lambd).mean() for v in (b, _Attacked(b)))
 
 # %% ../nbs/08_losses.ipynb #98bd2300
+_both = "z_s", "z_t" # the answers of student and teacher to clean images
 METHODS = {
     "plain": Method("none", _plain, ("z_s",), "none", "clean images alone, no teacher"),
     "pgd-at": Method("ce", _pgd_at, (), "uniform", "attacked images alone, no teacher (arXiv 1706.06083)"),
     "half-at": Method("ce", _half_at, ("z_s",), "uniform", "half clean, half attacked, no teacher"),
     "trades": Method("kl-self", _trades, ("z_s",), "normal", "beta = 6, no teacher (arXiv 1901.08573)"),
-    "kd": Method("none", _kd, ("z_s", "z_t"), "none", "clean images alone, T = 30 (arXiv 1503.02531)"),
-    "half-kd": Method("ce", _half_kd, ("z_s", "z_t"), "uniform", "half clean, half attacked, each with labels and a "
+    "kd": Method("none", _kd, _both, "none", "clean images alone, T = 30 (arXiv 1503.02531)"),
+    "half-kd": Method("ce", _half_kd, _both, "uniform", "half clean, half attacked, each with labels and a "
                       "teacher: w = 0.75 and 0.25, T = 2 (Katz and Reches, 2022)"),
-    "ard": Method("ce", _ard, ("z_s", "z_t"), "uniform", "T = 30, alpha = 1 (arXiv 1905.09747)"),
-    "rslad": Method("kl-teacher", _rslad, ("z_s", "z_t"), "normal", "5/6 and 1/6 (arXiv 2108.07969)"),
-    "iad": Method("ce", _iad, ("z_s", "z_t", "t_adv"), "uniform",
+    "ard": Method("ce", _ard, _both, "uniform", "T = 30, alpha = 1 (arXiv 1905.09747)"),
+    "rslad": Method("kl-teacher", _rslad, _both, "normal", "5/6 and 1/6 (arXiv 2108.07969)"),
+    "iad": Method("ce", _iad, (*_both, "t_adv"), "uniform",
                   "beta = 0.1, second term after 30 % of the epochs (arXiv 2106.04928)"),
-    "adaad": Method("kl-both", _adaad, ("z_s", "z_t", "t_adv"), "normal", "lambda = 1 (Huang et al., CVPR 2023)"),
-    "adaiad": Method("kl-both", _adaiad, ("z_s", "z_t", "t_adv"), "normal",
+    "adaad": Method("kl-both", _adaad, (*_both, "t_adv"), "normal", "lambda = 1 (Huang et al., CVPR 2023)"),
+    "adaiad": Method("kl-both", _adaiad, (*_both, "t_adv"), "normal",
                      "AdaAD with IAD's second term after 30 % of the epochs (Huang et al., CVPR 2023)"),
     "kd-targets": Method("none", _kd_targets, ("z_s", "p_t"), "none", "clean images, targets made before: w = 0.5"),
     "half-kd-targets": Method("ce", _half_kd_targets, ("z_s", "p_t"), "uniform",
                               "half clean, half attacked, targets made before: w = 0.75 and 0.25, T = 2"),
-    "hinton": Method("none", _hinton, ("z_s", "z_t"), "none", "clean images: T = 1, lambda = 0.3 (arXiv 1503.02531)"),
-    "cckd-l": Method("none", _cckd_l, ("z_s", "z_t"), "none", "two losses mixed by confidence (arXiv 2107.06993)"),
-    "cckd-t": Method("none", _cckd_t, ("z_s", "z_t"), "none", "targets mixed by confidence (arXiv 2107.06993)"),
-    "cckd-t-reg": Method("none", _reg, ("z_s", "z_t"), "none", "cckd-t without what is learned", learns=_unlearned),
-    "half-cckd-l": Method("ce", _half_l, ("z_s", "z_t"), "uniform", "cckd-l, half of it on attacked images"),
-    "half-cckd-t": Method("ce", _half_t, ("z_s", "z_t"), "uniform", "cckd-t, half of it on attacked images"),
+    "hinton": Method("none", _hinton, _both, "none", "clean images: T = 1, lambda = 0.3 (arXiv 1503.02531)"),
+    "cckd-l": Method("none", _cckd_l, _both, "none", "two losses mixed by confidence (arXiv 2107.06993)"),
+    "cckd-t": Method("none", _cckd_t, _both, "none", "targets mixed by confidence (arXiv 2107.06993)"),
+    "cckd-t-reg": Method("none", _reg, _both, "none", "cckd-t without what is learned", learns=_unlearned),
+    "half-cckd-l": Method("ce", _half_l, _both, "uniform", "cckd-l, half of it on attacked images"),
+    "half-cckd-t": Method("ce", _half_t, _both, "uniform", "cckd-t, half of it on attacked images"),
 }
 
 # %% ../nbs/08_losses.ipynb #d97dd3f3
@@ -535,9 +515,7 @@ def tuned(
 ) -> Method: # the method with these settings
     "A method of the table with other settings, tried at once on made-up logits."
     chosen = METHODS[one_of(name, METHODS, "method")]
-    known = chosen.settings
-    for s in settings:
-        if s not in known: raise KdnbError(f"{name} has no setting {s!r}. It has: {', '.join(known) or 'none'}.")
+    for s in settings: check_name(s, chosen.settings, f"setting of {name}")
     outer, learns, y = partial(chosen.outer, **settings), chosen.learns, torch.zeros(1, dtype=torch.int64)
     if learns: learns = partial(learns, **{k: v for k, v in settings.items() if k in ("T", "alpha")})
     outer(SimpleNamespace(**dict.fromkeys((*_ASKS, "z_adv"), torch.zeros(1, 2))), y, .5)
@@ -585,8 +563,7 @@ def _target(s, t, margin, stage):
     if s.shape[:2] != t.shape[:2] or s.ndim != 4 or t.ndim != 4:
         raise KdnbError(f"stage {stage}: maps {tuple(s.shape)} and {tuple(t.shape)}. Both must be [N, C, H, W] "
                         "with equal N and C; connectors(...) change the student's C.")
-    t = t.detach() if t.shape[2:] == s.shape[2:] else F.adaptive_avg_pool2d(t.detach(), s.shape[2:])
-    return torch.maximum(t, margin.to(t).view(1, -1, 1, 1))
+    return torch.maximum(F.adaptive_avg_pool2d(t.detach(), s.shape[2:]), margin.to(t).view(1, -1, 1, 1))
 
 
 def feature_loss(
@@ -598,7 +575,7 @@ def feature_loss(
     "Partial L2 to the teacher's margin ReLU, stage $i$ weighted $1/2^{L-1-i}$ (arXiv 1904.01866)."
     if not len(s) == len(t) == len(margins) or not s:
         raise KdnbError(f"{len(s)} maps of the student, {len(t)} of the teacher, {len(margins)} margins. Give as many.")
-    if not scale > 0: raise KdnbError(f"scale = {scale} is not possible. Use a number above 0 (1000 is usual).")
+    _check_positive("scale", scale, 1000)
     stages = enumerate(zip(s, t, margins))
     return sum(_partial_l2(a, _target(a, b, m, i)) / 2 ** (len(s) - 1 - i) for i, (a, b, m) in stages) / scale
 

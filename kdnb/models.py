@@ -26,22 +26,25 @@ class Classifier(nn.Module):
     ):
         super().__init__()
         self.net, self.spec = net, spec or {}
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+        for name, values in dict(mean=mean, std=std).items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1))
 
     def forward(self, x): # [N,C,H,W] in [0,1] -> [N,n_classes]
         return self.net((x - self.mean) / self.std)
 
 # %% ../nbs/03_models.ipynb #c425dc01
-def _lenet5(n_classes: int, shape: tuple, width: float = 1.) -> nn.Sequential:
+def _lenet5(n_classes, shape, width=1.):
     "LeNet5 with batch normalisation after each convolution, ReLU and max pooling (LeCun et al. 1998, Fig. 2)."
     c1, c2, d1, d2 = (int(n * width) for n in (6, 16, 120, 84))
     h, w = ((n // 2 - 4) // 2 for n in shape[1:])
     _check_side(min(h, w), "LeNet5", 12, shape)
     return nn.Sequential(
-        nn.Conv2d(shape[0], c1, 5, padding=2), nn.BatchNorm2d(c1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(c1, c2, 5), nn.BatchNorm2d(c2), nn.ReLU(), nn.MaxPool2d(2),
+        *_with_bn(nn.Conv2d(shape[0], c1, 5, padding=2)), nn.MaxPool2d(2),
+        *_with_bn(nn.Conv2d(c1, c2, 5)), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(c2 * h * w, d1), nn.ReLU(), nn.Linear(d1, d2), nn.ReLU(), nn.Linear(d2, n_classes))
+
+
+def _with_bn(conv, affine=True): return [conv, nn.BatchNorm2d(conv.out_channels, affine=affine), nn.ReLU()]
 
 
 def _check_side(side, net, least, shape): # of the last map
@@ -50,7 +53,7 @@ def _check_side(side, net, least, shape): # of the last map
                     "Choose another model or a larger size.")
 
 # %% ../nbs/03_models.ipynb #6d99aaa0
-def _alexnet(n_classes: int, shape: tuple, width: float = 1.) -> nn.Sequential:
+def _alexnet(n_classes, shape, width=1.):
     "AlexNet for 32 x 32 images, with batch normalisation and without dropout (Krizhevsky et al. 2012, Section 3.5)."
     channels = [int(n * width) for n in (64, 192, 384, 256, 256)]
     h, w = ((((n - 4 - 1) // 2 - 1) // 2 - 1) // 2 for n in shape[1:])
@@ -58,14 +61,14 @@ def _alexnet(n_classes: int, shape: tuple, width: float = 1.) -> nn.Sequential:
     layers, c_in = [], shape[0]
     for i, c in enumerate(channels):
         kernel, pad = (5, 0) if i == 0 else (5, 2) if i == 1 else (3, 1)
-        layers += [nn.Conv2d(c_in, c, kernel, padding=pad), nn.BatchNorm2d(c), nn.ReLU()]; c_in = c
+        layers += _with_bn(nn.Conv2d(c_in, c, kernel, padding=pad)); c_in = c
         if i in (0, 1, 4): layers.append(nn.MaxPool2d(3, 2))
     hidden = int(4096 * width)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(c_in * h * w, hidden), nn.ReLU(),
                          nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, n_classes))
 
 # %% ../nbs/03_models.ipynb #ec56be3f
-def _he_init(net: nn.Module) -> nn.Module: # the same, changed in place
+def _he_init(net): # the same, changed in place
     "Start convolutions with variance 2 / fan-out (He et al. 2015, Eq. 14), linear layers with zero bias."
     for m in net.modules():
         if isinstance(m, nn.Conv2d): nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
@@ -73,18 +76,22 @@ def _he_init(net: nn.Module) -> nn.Module: # the same, changed in place
     return net
 
 # %% ../nbs/03_models.ipynb #4aa87d46
-def _conv3(c_in, c_out, stride=1): return nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+def _conv(c_in, c_out, kernel=3, stride=1, **kw): # the map keeps its size at stride 1
+    return nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False, **kw)
+
+
+def _shortcut(c_in, c_out, stride): # nothing, or as wide and small as the block's output
+    if stride == 1 and c_in == c_out: return nn.Sequential()
+    return nn.Sequential(_conv(c_in, c_out, 1, stride), nn.BatchNorm2d(c_out))
 
 
 class _BasicBlock(nn.Module):
     "Two 3 x 3 convolutions with BatchNorm, added to their input (He et al. 2016, Fig. 2; option-B shortcut)."
-    def __init__(self, c_in: int, c_out: int, stride: int): # a stride of 2 halves the map
+    def __init__(self, c_in, c_out, stride): # a stride of 2 halves the map
         super().__init__()
-        self.conv1, self.bn1 = _conv3(c_in, c_out, stride), nn.BatchNorm2d(c_out)
-        self.conv2, self.bn2 = _conv3(c_out, c_out), nn.BatchNorm2d(c_out)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or c_in != c_out:
-            self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+        self.conv1, self.bn1 = _conv(c_in, c_out, stride=stride), nn.BatchNorm2d(c_out)
+        self.conv2, self.bn2 = _conv(c_out, c_out), nn.BatchNorm2d(c_out)
+        self.shortcut = _shortcut(c_in, c_out, stride)
 
     def forward(self, x):
         out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
@@ -92,50 +99,52 @@ class _BasicBlock(nn.Module):
 
 # %% ../nbs/03_models.ipynb #ddbe9ce2
 def _resnet(
-    n_classes: int, shape: tuple,
-    blocks: tuple, # blocks in each stage
-    width: int, # channels of the first stage; each later stage has twice as many
-) -> nn.Sequential:
+    n_classes, shape,
+    blocks, # in each stage
+    width, # channels of the first stage; each later stage has twice as many
+):
     "A residual network with a 3 x 3 stem (He et al. 2016, Sec. 4.2): blocks (3, 3, 3) and width 16 make ResNet-20."
-    layers, c_in = [_conv3(shape[0], width), nn.BatchNorm2d(width), nn.ReLU()], width
+    stem, (layers, c) = _with_bn(_conv(shape[0], width)), _stages(_BasicBlock, width, width, blocks)
+    return _he_init(nn.Sequential(*stem, *layers, *_head(c, n_classes)))
+
+
+def _stages(block, c_in, width, blocks): # -> (the blocks of all stages, channels of the last)
+    layers = []
     for stage, n in enumerate(blocks):
         for i in range(n):
             c_out = width * 2**stage
-            layers.append(_BasicBlock(c_in, c_out, 2 if stage > 0 and i == 0 else 1)); c_in = c_out
-    return _he_init(nn.Sequential(*layers, *_head(c_in, n_classes)))
+            layers.append(block(c_in, c_out, 2 if stage > 0 and i == 0 else 1)); c_in = c_out
+    return layers, c_in
 
 
 def _head(c, n_classes, **kw): return nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, n_classes, **kw)
 
 # %% ../nbs/03_models.ipynb #cfde5521
-def _plain_bn(channels): return nn.BatchNorm2d(channels, affine=False)
-
-
 class _NarrowBlock(nn.Module):
     "Two 3 x 3 convolutions with BatchNorm that has no parameters, added to their input."
-    def __init__(self, c: int): # channels in and out
+    def __init__(self, c): # channels in and out
         super().__init__()
-        self.body = nn.Sequential(_conv3(c, c), _plain_bn(c), nn.ReLU(), _conv3(c, c), _plain_bn(c))
+        self.body = nn.Sequential(*_with_bn(_conv(c, c), False), _conv(c, c), nn.BatchNorm2d(c, affine=False))
 
     def forward(self, x): return F.relu(x + self.body(x))
 
 
-def _narrow_resnet(n_classes: int, shape: tuple) -> nn.Sequential:
+def _narrow_resnet(n_classes, shape):
     "The CIFAR network of deterministic averaging: three stages of 5 blocks, 16, 32 and 64 channels."
-    layers = [_conv3(shape[0], 16), _plain_bn(16), nn.ReLU()]
+    layers = _with_bn(_conv(shape[0], 16), False)
     for c in (16, 32, 64):
-        if c > 16: layers += [nn.Conv2d(c // 2, c, 1, bias=False), _plain_bn(c), nn.ReLU(), nn.AvgPool2d(2)]
+        if c > 16: layers += [*_with_bn(_conv(c // 2, c, 1), False), nn.AvgPool2d(2)]
         layers += [_NarrowBlock(c) for _ in range(5)]
     return _he_init(nn.Sequential(*layers, *_head(64, n_classes, bias=False), nn.BatchNorm1d(n_classes, affine=False)))
 
 # %% ../nbs/03_models.ipynb #830db2ee
 class _PreActBlock(nn.Module):
     "BatchNorm, ReLU, 3 x 3 convolution, twice, added to the input (Zagoruyko & Komodakis 2016, Fig. 1a and Table 1)."
-    def __init__(self, c_in: int, c_out: int, stride: int): # a stride of 2 halves the map
+    def __init__(self, c_in, c_out, stride):
         super().__init__()
-        self.bn1, self.conv1 = nn.BatchNorm2d(c_in), _conv3(c_in, c_out, stride)
-        self.bn2, self.conv2 = nn.BatchNorm2d(c_out), _conv3(c_out, c_out)
-        self.shortcut = nn.Conv2d(c_in, c_out, 1, stride, bias=False) if stride != 1 or c_in != c_out else None
+        self.bn1, self.conv1 = nn.BatchNorm2d(c_in), _conv(c_in, c_out, stride=stride)
+        self.bn2, self.conv2 = nn.BatchNorm2d(c_out), _conv(c_out, c_out)
+        self.shortcut = _conv(c_in, c_out, 1, stride) if stride != 1 or c_in != c_out else None
 
     def forward(self, x):
         a = F.relu(self.bn1(x))
@@ -143,49 +152,37 @@ class _PreActBlock(nn.Module):
         return shortcut + self.conv2(F.relu(self.bn2(self.conv1(a))))
 
 # %% ../nbs/03_models.ipynb #27dc7e51
-def _wide_resnet(n_classes: int, shape: tuple, depth: int, width: int) -> nn.Sequential:
+def _wide_resnet(n_classes, shape, depth, width):
     "WRN-depth-width without dropout (Zagoruyko & Komodakis 2016, Table 1)."
     if depth < 10 or (depth - 4) % 6 or width < 1:
         raise KdnbError(f"wrn-{depth}-{width} does not exist: the depth is 6 n + 4 (10, 16, 22, 28, 34, ...), "
                         "the width at least 1. For instance wrn-28-4.")
-    layers, c_in = [_conv3(shape[0], 16)], 16
-    for stage in range(3):
-        for i in range((depth - 4) // 6):
-            c_out = 16 * width * 2**stage
-            layers.append(_PreActBlock(c_in, c_out, 2 if stage > 0 and i == 0 else 1)); c_in = c_out
-    return _he_init(nn.Sequential(*layers, nn.BatchNorm2d(c_in), nn.ReLU(), *_head(c_in, n_classes)))
+    stem, (layers, c) = _conv(shape[0], 16), _stages(_PreActBlock, 16, 16 * width, [(depth - 4) // 6] * 3)
+    return _he_init(nn.Sequential(stem, *layers, nn.BatchNorm2d(c), nn.ReLU(), *_head(c, n_classes)))
 
 # %% ../nbs/03_models.ipynb #4c83211f
 class _InvertedResidual(nn.Module):
     "Expand by 1 x 1, look by 3 x 3 in each channel, project by 1 x 1; a shortcut at stride 1 (Sandler et al. 2018)."
-    def __init__(self,
-        c_in: int, c_out: int, stride: int, # a stride of 2 halves the map
-        t: int, # how many times wider it is inside
-    ):
+    def __init__(self, c_in, c_out, stride, t): # t times wider inside
         super().__init__()
         c = c_in * t
-        self.body = nn.Sequential(
-            nn.Conv2d(c_in, c, 1, bias=False), nn.BatchNorm2d(c), nn.ReLU(),
-            nn.Conv2d(c, c, 3, stride, 1, groups=c, bias=False), nn.BatchNorm2d(c), nn.ReLU(),
-            nn.Conv2d(c, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
-        self.shortcut = nn.Identity() if stride == 1 else None
-        if stride == 1 and c_in != c_out:
-            self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
+        self.body = nn.Sequential(*_with_bn(_conv(c_in, c, 1)), *_with_bn(_conv(c, c, 3, stride, groups=c)),
+                                  _conv(c, c_out, 1), nn.BatchNorm2d(c_out))
+        self.shortcut = _shortcut(c_in, c_out, 1) if stride == 1 else None
 
     def forward(self, x): return self.body(x) if self.shortcut is None else self.body(x) + self.shortcut(x)
 
 # %% ../nbs/03_models.ipynb #06beb84c
-def _mobilenetv2(n_classes: int, shape: tuple) -> nn.Sequential:
+def _mobilenetv2(n_classes, shape):
     "MobileNetV2 for small images (Sandler et al. 2018, Table 2; strides and shortcuts as in the code of ARD)."
-    layers, c_in = [_conv3(shape[0], 32), nn.BatchNorm2d(32), nn.ReLU()], 32
+    layers, c_in = _with_bn(_conv(shape[0], 32)), 32
     for t, c_out, n, stride in ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2),
                                 (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
         for i in range(n): layers.append(_InvertedResidual(c_in, c_out, stride if i == 0 else 1, t)); c_in = c_out
-    layers += [nn.Conv2d(c_in, 1280, 1, bias=False), nn.BatchNorm2d(1280), nn.ReLU()]
-    return nn.Sequential(*layers, *_head(1280, n_classes))
+    return nn.Sequential(*layers, *_with_bn(_conv(c_in, 1280, 1)), *_head(1280, n_classes))
 
 # %% ../nbs/03_models.ipynb #51bdb6a1
-def _set_channels(net: nn.Module, channels: int):
+def _set_channels(net, channels):
     "Make the first convolution of `net` take images of `channels` channels."
     path, old = next(((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d)), ("", None))
     if old is None or old.in_channels == channels: return
@@ -195,7 +192,7 @@ def _set_channels(net: nn.Module, channels: int):
     setattr(net.get_submodule(parent), leaf, new)
 
 
-def _torchvision_net(name: str, n_classes: int, shape: tuple) -> nn.Module:
+def _torchvision_net(name, n_classes, shape):
     "An untrained image classifier of torchvision."
     import torchvision  # in here: it takes a second
     if name not in torchvision.models.list_models(torchvision.models):
@@ -207,7 +204,7 @@ def _torchvision_net(name: str, n_classes: int, shape: tuple) -> nn.Module:
     return net
 
 # %% ../nbs/03_models.ipynb #77f1b111
-def _timm_net(name: str, n_classes: int, shape: tuple) -> nn.Module:
+def _timm_net(name, n_classes, shape):
     "An untrained image classifier of timm, if that package is installed."
     try: import timm
     except ImportError:

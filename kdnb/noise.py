@@ -215,32 +215,30 @@ def set_noise(
 
 
 @contextlib.contextmanager
+def _inside(model, name, make): # make(): the value inside
+    before = [(source, getattr(source, name)) for source in _sources(model)]
+    for source, _ in before: setattr(source, name, make())
+    try: yield model
+    finally:
+        for source, value in before: setattr(source, name, value)
+
+
 def noise_off(
     model: nn.Module, # left as it was found
 ):
     "Inside, the model computes without its noise; afterwards each layer's noise is on or off as before."
-    before = [(source, source.on) for source in _sources(model)]
-    set_noise(model, False)
-    try: yield model
-    finally:
-        for source, on in before: source.on = on
+    return _inside(model, "on", bool)
 
 # %% ../nbs/04_noise.ipynb #0e97d57c
-@contextlib.contextmanager
 def hold_noise(
     model: nn.Module, # its weights must not be replaced inside the block
 ):
     "The first draw inside is kept until the end. A block within a block has its own; then the outer draw is back."
-    before = [(source, source.held) for source in _sources(model)]
-    for source, _ in before: source.held = {}
-    try: yield model
-    finally:
-        for source, held in before: source.held = held
+    return _inside(model, "held", dict)
 
 # %% ../nbs/04_noise.ipynb #4cb3a774
 def offdiag_penalty(
     model: nn.Module,
 ) -> torch.Tensor: # a scalar; 0 for a model without CNI
     "The sum of the squared entries of all factors F."
-    factors = [m.F for m in model.modules() if isinstance(m, CNI)]
-    return sum(factor.square().sum() for factor in factors) if factors else torch.zeros(())
+    return sum((m.F.square().sum() for m in model.modules() if isinstance(m, CNI)), torch.zeros(()))

@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from .basics import KdnbError
+from .basics import KdnbError, one_of
 from .rows import stacked
 from .tables import gap, in_order, spread
 
@@ -63,9 +63,7 @@ def differences(
     **options, # for `paired_difference`
 ) -> pd.DataFrame: # method, reference, difference, low, high, seeds, n
     "Every other method minus the reference, paired, with intervals."
-    if reference not in results:
-        raise KdnbError(f"reference {reference!r} is not among the methods: {', '.join(results)}.")
-    against = results[reference]
+    against = results[one_of(reference, results, "reference")]
     return pd.DataFrame([dict(method=name, reference=reference) | paired_difference(right, against, **options)
                          for name, right in results.items() if name != reference])
 
@@ -137,11 +135,8 @@ def comparison(
     return some, view.assign(**{f"against {methods[0]}": ["–", *(gap(paired_difference(v, first)) for v in others)]})
 
 # %% ../nbs/12_statistics.ipynb #1d0599fd
-def _right(
-    teacher, # bool [n]
-    student, # bool [n]
-) -> tuple: # both as arrays
-    "Right or wrong on the same images, or a `KdnbError`."
+def _right(teacher, student) -> tuple:
+    "Both as arrays bool [n], or a `KdnbError`."
     teacher, student = np.asarray(teacher), np.asarray(student)
     same = teacher.ndim == 1 and teacher.shape == student.shape and len(teacher)
     if not same or {teacher.dtype, student.dtype} != {np.dtype(bool)}:
@@ -161,13 +156,12 @@ def repeat_errors(
 
 # %% ../nbs/12_statistics.ipynb #32de31cd
 def _repeat_errors_by_batch(
-    teacher, # bool [n]: right or wrong, the teacher, in the order of the file
-    student, # bool [n]: the student on the same images
-    batch_size: int = 32, # images a batch, at least 1; the last batch may be smaller and counts as much as any
+    teacher, student, # as in `repeat_errors`, in the order of the file
+    batch_size: int = 32, # images a batch; the last batch may be smaller and counts as much as any
 ) -> dict: # mu_S (a fraction), log_mu_F (a natural logarithm)
     "As the released code of CCKD has it, only to compare with its figures: `repeat_errors` is the measure."
     t, s = _right(teacher, student)
-    if batch_size < 1: raise KdnbError(f"batch_size {batch_size} holds no image. Give 1 or more.")
+
     tiny, count = 1e-8, lambda which: np.add.reduceat(which.astype(int), np.arange(0, len(which), batch_size))
     lost = np.log(count(t & ~s) + tiny) - np.log(count(t) + tiny)
     return dict(mu_S=float((count(~t & s) / (count(~t) + tiny)).mean()), log_mu_F=float(lost.mean()))

@@ -110,7 +110,7 @@ def spread(
 # %% ../nbs/13_tables.ipynb #72147972
 def _cell(value) -> str:
     "A cell to read: text as it is, nothing as a dash, floats to four digits."
-    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)): return "–"
+    if pd.api.types.is_scalar(value) and pd.isna(value): return "–"
     if isinstance(value, (bool, np.bool_)): return "yes" if value else "no"
     if isinstance(value, (float, np.floating)): return f"{value:.4g}"
     return str(value).replace("|", "\\|").replace("\n", " ")

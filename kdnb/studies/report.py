@@ -49,7 +49,7 @@ def history_rows(
     runs, panels: dict, # finished runs of train; column of history.csv -> title of its panel
     series: str = "teacher", # name of the line
 ):
-    "Histories of several seeds as tidy rows for `curves_by_epoch`: panel, series, epoch, accuracy."
+    "Histories of several seeds as tidy rows for `accuracy_curves`: panel, series, epoch, accuracy."
     import pandas as pd
     return pd.concat([pd.DataFrame(dict(panel=title, series=series, epoch=f.epoch, accuracy=f[column]))
                       for column, title in panels.items() for f in read_csvs(runs, "history.csv")])
