@@ -5,17 +5,22 @@
 # %% auto #0
 __all__ = ['save_model', 'load_model', 'open_model', 'logits_of', 'load_released']
 
-# %% ../nbs/05_checkpoints.ipynb #icheckp
-import contextlib, importlib.util, os, pickle, re, socket, sys
+# %% ../nbs/05_checkpoints.ipynb #nets0002
+import argparse, ast, contextlib, importlib.util, io, json, os, pickle, re, socket, sys, tempfile, warnings, zipfile
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from .basics import KdnbError, one_of
 from .core import load_tensors, save_tensors
-from .models import Classifier, create_model
+from .models import Classifier, _per_channel, create_model
 from .noise import inject
+
+import torchvision
 
 # %% ../nbs/05_checkpoints.ipynb #470660f6
 def save_model(
@@ -76,7 +81,26 @@ def _importing_from(folder):
     finally:
         with contextlib.suppress(ValueError): sys.path.remove(str(folder))
 
-# %% ../nbs/05_checkpoints.ipynb #1f4e3c8f
+# %% ../nbs/05_checkpoints.ipynb #nets0010
+class _Foreign(nn.Module):
+    "What answers images with logits and is no module like others: it has no mode to switch. `note`: what to know."
+    def __init__(self, function, note=""):
+        super().__init__()
+        self.function, self.opened_note = function, note
+
+    def train(self, mode=True):
+        self.training = mode  # not passed on
+        return self
+
+    def forward(self, x): return self.function(x)
+
+
+def _in_evaluation(model):
+    "The model in evaluation mode; one that cannot be switched (torch.export's) is as it is."
+    try: return model.eval()
+    except NotImplementedError: return _Foreign(model).eval()
+
+# %% ../nbs/05_checkpoints.ipynb #nets0011
 def _user_function(where, name):
     "The function `name` of the user's module or file `where`."
     try: module = _import(where)
@@ -89,7 +113,7 @@ def _user_function(where, name):
     raise KdnbError(f"{where} has no function {name!r}. Name one that returns a torch.nn.Module.")
 
 
-def _user_model(where, name):
+def _user_model(where, name, arguments):
     "What the user's function returns. This runs the user's code."
     folder = _started_in()
     if where.endswith(".py"):
@@ -98,25 +122,47 @@ def _user_model(where, name):
             raise KdnbError(f"{where} does not exist. Name a Python file: <file>.py:<function>.")
     with _importing_from(folder):
         function = _user_function(where, name)
-        try: model = function()
+        try: model = function(**arguments)
         except (Exception, SystemExit) as e:
+            given = ", ".join(f"{k}={v!r}" for k, v in arguments.items())
             raise KdnbError(f"{where}:{name} fails ({_brief(e)}). "
-                            "It is called without arguments and must return a torch.nn.Module.") from e
+                            f"It is called as {name}({given}) and must return a torch.nn.Module.") from e
     if isinstance(model, nn.Module): return model
+    if callable(model): return _Foreign(model)
     raise KdnbError(f"{where}:{name} returned a value of type {type(model).__name__}. "
                     "It must return a torch.nn.Module: images [N,C,H,W] in [0,1] -> logits.")
 
-# %% ../nbs/05_checkpoints.ipynb #c7458884
+# %% ../nbs/05_checkpoints.ipynb #nets0013
+def _arguments(text, source):
+    "The arguments in `(width=2)`: plain values by name, read and never run."
+    try:
+        call = ast.parse(f"f{text}", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args: raise ValueError
+        names = [k.arg for k in call.keywords]
+        if None in names or len(set(names)) < len(names): raise ValueError  # **{...}, and twice the same
+        return {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise KdnbError(f"the arguments in {source!r} cannot be read. "
+                        "Give plain values by name: <file>.py:<function>(width=2, norm='batch').") from None
+
+
+def _parts(source):
+    "`where:name(width=2)` as (where, name, {'width': 2}); empty if it has another form."
+    found = re.fullmatch(r"(.*?[^:]):([\w.+-]+)(\(.*\))?", source, re.DOTALL)
+    return (found[1], found[2], _arguments(found[3] or "()", source)) if found else ("", "", {})
+
+# %% ../nbs/05_checkpoints.ipynb #nets0016
 @contextlib.contextmanager
 def _guarded(
     download: bool, # whether the network may be used
+    who: str = "RobustBench", # asks for more
 ):
     "Inside, `torch.load` admits weights and no code, and without `download` no network address is looked up."
     force, force_no = names = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     def refuse(*args, **kwargs):
-        raise KdnbError("RobustBench wants to fetch more for this network than its checkpoint. "
-                        "Say download=True to allow that.")
+        raise KdnbError(f"{who} wants to fetch more for this network than is here. "
+                        "Say download=True to allow that, or give a file of weights.")
     os.environ[force], lookup = "1", socket.getaddrinfo
     if not download: socket.getaddrinfo = refuse
     try: yield
@@ -124,6 +170,49 @@ def _guarded(
         socket.getaddrinfo = lookup
         for name in names: os.environ.pop(name, None)
         os.environ.update(before)
+
+# %% ../nbs/05_checkpoints.ipynb #nets0018
+def _torchvision_model(name, arguments, download, trained):
+    "A classifier of torchvision; `trained`: with its published weights and their normalisation."
+    if name not in torchvision.models.list_models(torchvision.models):
+        raise KdnbError(f"torchvision has no image classifier {name!r}. "
+                        "torchvision.models.list_models(torchvision.models) lists them.")
+    if not trained: return torchvision.models.get_model(name, weights=None, **arguments)
+    weights = torchvision.models.get_model_weights(name).DEFAULT; made_for = weights.transforms()
+    net = torchvision.models.get_model(name, weights=weights, **arguments)
+    return _published(net, made_for.mean, made_for.std, f"torchvision's weights {weights}")
+
+
+def _timm_model(name, arguments, download, trained):
+    "The same for timm."
+    try: import timm
+    except ImportError as e:
+        raise KdnbError(f"timm:{name} needs the package timm, which cannot be imported ({_brief(e)}). "
+                        "Install it: pip install timm") from None
+    if not timm.is_model(name): raise KdnbError(f"timm has no model {name!r}. timm.list_models() lists them.")
+    net = timm.create_model(name, pretrained=trained, **arguments)
+    if not trained: return net
+    made_for = net.pretrained_cfg
+    return _published(net, made_for["mean"], made_for["std"], f"timm's weights {made_for.get('tag') or name}")
+
+
+def _published(net, mean, std, what):
+    model = Classifier(net, list(mean), list(std))
+    model.opened_note = f"{what}, their normalisation inside"
+    return model
+
+
+_LIBRARIES = {"torchvision": _torchvision_model, "timm": _timm_model}
+
+
+def _library_model(library, name, arguments, download, trained):
+    with _guarded(download, f"{library}:{name}"), warnings.catch_warnings(action="ignore"):
+        try: return _LIBRARIES[library](name, arguments, download, trained)
+        except KdnbError: raise
+        except Exception as e:
+            given = f"({', '.join(f'{k}={v!r}' for k, v in arguments.items())})" if arguments else ""
+            raise KdnbError(f"{library}:{name}{given} cannot be made ({_brief(e)}). "
+                            "Give arguments that this network has.") from e
 
 # %% ../nbs/05_checkpoints.ipynb #54beeedd
 def _robustbench_model(source, root, download):
@@ -153,27 +242,294 @@ def _robustbench_model(source, root, download):
             raise KdnbError(f"RobustBench cannot open {name} for {dataset}, {threat} ({_brief(e)}). "
                             "https://robustbench.github.io lists its networks.") from e
 
-# %% ../nbs/05_checkpoints.ipynb #6a78f52f
+# %% ../nbs/05_checkpoints.ipynb #nets0022
+_OPERATION = (r"torch\.ops\.(aten|prims)\.(?!save|load|from_file)\w+\.\w+|torch\.ops\.higher_order\.\w+|torch\.sym_\w+"
+              r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|pow|neg|eq|ne|lt|le|gt|ge)|math\.\w+")
+_PLAIN = { # key in the graph's JSON -> what its value may be
+    "target": _OPERATION, "as_operator": _OPERATION, "as_string": r"[a-z_]*",
+    "expr_str": r"(Symbol\('\w+'|\w+=True|(Integer|Add|Mul|Pow|Max|Min|Mod|FloorDiv|CeilDiv)\(|-?\d+|[(), ])*"}
+_ARCHIVE = (r"[^/]+/(models/\w+\.json|data/(weights|constants|sample_inputs)/(?!custom_obj)[\w.]+"
+            r"|archive_\w+|(\.data/)?(version|byteorder|serialization_id|\.format_version|\.storage_alignment))")
+
+
+def _not_plain(value, key=""):
+    "The parts of a graph's JSON that could do more than compute with tensors."
+    if isinstance(value, dict): return [bad for k, v in value.items() for bad in _not_plain(v, k)]
+    if isinstance(value, list): return [bad for v in value for bad in _not_plain(v, key)]
+    if key == "use_pickle" and value: return ["a pickle"]
+    return [value] if isinstance(value, str) and key in _PLAIN and not re.fullmatch(_PLAIN[key], value) else []
+
+
+def _checked_archive(path):
+    "The parts of the archive, packed anew, if they are a graph of tensor operations and its weights, and no more."
+    with zipfile.ZipFile(path) as file: parts = {name: file.read(name) for name in file.namelist()}
+    bad = [name for name in parts if not re.fullmatch(_ARCHIVE, name)]
+    bad = bad or [b for name, part in parts.items() if name.endswith(".json") for b in _not_plain(json.loads(part))]
+    if bad:
+        raise KdnbError(f"{path} is refused: it holds {str(bad[0])[:80]}, which could do more than compute with tensors. "
+                        "Write it again by torch.export.save with this version of torch, from a plain network.")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:  # torch opens what was looked through, byte for byte
+        for name, part in parts.items(): file.writestr(name, part)
+    packed.seek(0)
+    return packed
+
+
+def _exported_model(path):
+    "The network in a .pt2 file."
+    if not path.is_file(): raise KdnbError(f"{path} does not exist. Name a file that torch.export.save wrote.")
+    try:
+        packed = _checked_archive(path)
+        with _guarded(False), warnings.catch_warnings(action="ignore"):
+            return _Foreign(torch.export.load(packed).module(check_guards=False))
+    except KdnbError: raise
+    except Exception as e:
+        raise KdnbError(f"{path} is damaged, or no program of torch.export ({_brief(e)}). Write it again.") from None
+
+# %% ../nbs/05_checkpoints.ipynb #nets0024
+def _by_onnxruntime(path, simplified=None):
+    "A function in which onnxruntime answers, and the shape of its input; `simplified`: where to write a simpler graph."
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 3, torch.get_num_threads()
+    if simplified:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(simplified)
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    if (many := [len(session.get_inputs()), len(session.get_outputs())]) != [1, 1]:
+        raise KdnbError(f"{path} has {many[0]} inputs and {many[1]} outputs. Export images -> logits alone.")
+    given, = session.get_inputs(); kinds = {"tensor(float16)": torch.float16, "tensor(double)": torch.float64}
+    fixed = given.shape[0] if isinstance(given.shape[0], int) else None
+    def answer(x):
+        images = x.detach().to("cpu", kinds.get(given.type, torch.float32)); size = fixed or len(x)
+        images = torch.cat([images, images[-1:].expand(-len(x) % size, *x.shape[1:])])  # the last batch is filled up
+        parts = [session.run(None, {given.name: part.contiguous().numpy()})[0] for part in images.split(size)]
+        return torch.from_numpy(np.concatenate(parts)[:len(x)]).to(x.device)
+    return answer, given.shape
+
+
+def _rebuilt(path, answer, shape):
+    "The ONNX network built from torch's layers, if that gives the same answers; else None."
+    x = torch.rand(3, *(n if isinstance(n, int) else 32 for n in shape[1:]), generator=torch.Generator().manual_seed(0))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
+        try:
+            import onnx, onnx2pytorch
+            _by_onnxruntime(path, f"{folder}/simple.onnx")
+            net = onnx2pytorch.ConvertModel(onnx.load(f"{folder}/simple.onnx"), experimental=True).eval()
+            with torch.no_grad(): there, here = answer(x).float(), net(x).float()
+        except Exception: return None  # no package, or an operation that it does not have
+    same = there.shape == here.shape and (there - here).abs().max() <= 1e-4 * there.abs().max().clamp(min=1)
+    return net if same else None
+
+
+def _onnx_model(path):
+    "The network in an ONNX file."
+    if not path.is_file(): raise KdnbError(f"{path} does not exist. Name an ONNX file.")
+    try: answer, shape = _by_onnxruntime(path)
+    except ImportError as e:
+        raise KdnbError(f"{path} needs the package onnxruntime, which cannot be imported ({_brief(e)}). "
+                        "Install it, and for gradients onnx2pytorch: pip install onnxruntime onnx onnx2pytorch") from None
+    except KdnbError: raise
+    except Exception as e: raise KdnbError(f"{path} cannot be opened by onnxruntime ({_brief(e)}). Export it again.") from None
+    net = _rebuilt(path, answer, shape)
+    if net: net.opened_note = "ONNX, rebuilt by onnx2pytorch and compared with onnxruntime"; return net
+    return _Foreign(answer, "ONNX by onnxruntime, without gradients: only attacks that need none (Square, transfer) count. "
+                            "pip install onnx2pytorch may change that")
+
+# %% ../nbs/05_checkpoints.ipynb #nets0026
+_SCALAR, _NUMBERS = np.float64(0).__reduce__()[0], "?bBhHiIlLqQefd"  # how numpy keeps single numbers, and of which types
+_HARMLESS = [argparse.Namespace, np.dtype, *{type(np.dtype(c)) for c in _NUMBERS},
+             *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core"))]
+
+
+def _is_torchscript(path):
+    if not zipfile.is_zipfile(path): return False
+    with zipfile.ZipFile(path) as file: return any("/code/" in name for name in file.namelist())
+
+
+def _scripted(path):
+    return KdnbError(f"{path} holds a TorchScript program, not only tensors: torch would run what it says, so it is not opened. "
+                     f"If you trust it, name a function that returns torch.jit.load({str(path)!r}): my_nets.py:<function>.")
+
+
+def _read_weights(path):
+    "What a file of weights holds: tensors, plain values, and lists and dictionaries of these."
+    if not path.is_file(): raise KdnbError(f"{path} does not exist. Name a file of weights.")
+    if path.suffix in (".onnx", ".pt2"):
+        raise KdnbError(f"{path} holds a whole network. Name it as the model, without weights.")
+    try:
+        if path.suffix == ".safetensors": return load_file(path)
+        if _is_torchscript(path): raise _scripted(path)
+        with _guarded(False), torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings(action="ignore"):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except KdnbError: raise
+    except Exception as e:  # a pickle of code, a cut archive, no pickle at all, ...
+        named = re.search(r"GLOBAL (\S+)", str(e))  # how torch tells what it does not admit
+        holds = f"it holds {named[1]}" if named else f"it is damaged ({type(e).__name__}), or holds more"
+        raise KdnbError(f"{path} is refused: {holds}, and only tensors and plain values are opened. "
+                        "Where it was made, write torch.save(net.state_dict(), <file>).") from None
+
+# %% ../nbs/05_checkpoints.ipynb #nets0028
+def _tables(blob, where="", depth=4):
+    "Every dictionary of tensors inside, with its place."
+    if isinstance(blob, argparse.Namespace): blob = vars(blob)
+    if isinstance(blob, (list, tuple)): blob = dict(enumerate(blob))
+    if not isinstance(blob, dict) or not depth: return
+    named = {str(k): v for k, v in blob.items() if isinstance(v, torch.Tensor)}
+    if named := _counted(named): yield where or ".", named
+    for k, v in blob.items(): yield from _tables(v, f"{where}.{k}".lstrip("."), depth - 1)
+
+
+def _counted(table): return {k: v for k, v in table.items() if not re.search(r"(num_batches_tracked|n_averaged)$", k)}
+
+
+def _renamings(table):
+    "The same tensors under the names they may have had before they were wrapped, each with the words taken away."
+    yield table, []
+    wrapper = re.compile(r"(?<![^.])(module|_orig_mod)\.")
+    taken = list(dict.fromkeys(m[1] for k in table for m in wrapper.finditer(k)))
+    plain = {wrapper.sub("", k): v for k, v in table.items()}
+    if len(plain) < len(table): return  # not the same tensors
+    if taken: yield plain, taken
+    while all("." in k for k in plain) and len(first := {k.partition(".")[0] for k in plain}) == 1:
+        taken, plain = [*taken, *first], {k.partition(".")[2]: v for k, v in plain.items()}
+        yield plain, taken
+
+
+def _misfit(net, table):
+    "What keeps a table from fitting: names that it lacks, names that the network lacks, and other shapes."
+    ours = {k: tuple(v.shape) for k, v in _counted(net.state_dict()).items()}
+    shapes = [f"{k} {tuple(table[k].shape)} there, {n} here" for k, n in ours.items() if k in table and table[k].shape != n]
+    return dict(missing=[k for k in ours if k not in table], unexpected=[k for k in table if k not in ours], shapes=shapes)
+
+
+def _inside(net): return [net, net.net] if isinstance(net, Classifier) else [net]  # whose weights a file may hold
+
+# %% ../nbs/05_checkpoints.ipynb #nets0031
+def _fitting(blob, net):
+    "Every table that fits: (place, what was taken from its names, the part of the network it fits, the table)."
+    for where, table in _tables(blob):
+        tries = ((named, taken, part) for part in _inside(net) for named, taken in _renamings(table))
+        if fit := next((t for t in tries if not any(_misfit(t[2], t[0]).values())), None): yield where, fit[1], fit[2], fit[0]
+
+
+def _same(a, b): return a.keys() == b.keys() and all(torch.equal(v, b[k]) for k, v in a.items())
+
+
+def _why_not(path, blob, net):
+    "One line about the table that comes nearest to the network."
+    tries = [(where, _misfit(part, named)) for where, table in _tables(blob)
+             for part in _inside(net) for named, _ in _renamings(table)]
+    if not tries: return KdnbError(f"{path} holds no table of weights, names with tensors. Name another file.")
+    where, wrong = min(tries, key=lambda t: sum(map(len, t[1].values())))
+    told = [f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+            for what, names in zip(("missing", "unexpected", "of another shape"), wrong.values()) if names]
+    return KdnbError(f"{path} does not fit the network: {'; '.join(told)}{f' in its entry {where!r}' * (where != '.')}. "
+                     "Choose the architecture, with the arguments, that it was made with.")
+
+
+def _opened(path):
+    "The file of `<file>` or `<file>:<entry>`, and what it holds (there)."
+    path, entry = _started_in()/Path(path).expanduser(), None
+    if not path.exists() and ":" in path.name:
+        place, _, entry = str(path).rpartition(":"); path = Path(place)
+    blob = _read_weights(path)
+    if entry is None: return path, blob
+    tables = dict(_tables(blob))
+    if entry not in tables: one_of(entry, list(tables)[:20], f"the entry of {path.name}")
+    return path, {entry: tables[entry]}
+
+
+def _load_weights(
+    path, # <file> or <file>:<entry>
+    net: nn.Module, # changed in place
+) -> str: # what was taken
+    "Give a network the one table of weights in a file that fits it."
+    path, blob = _opened(path); fits = list(_fitting(blob, net))
+    if not fits: raise _why_not(path, blob, net)
+    if len(fits) > 1 and not all(_same(fits[0][3], f[3]) for f in fits):
+        raise KdnbError(f"{path} holds several tables of weights that fit: {', '.join(f[0] for f in fits)}. "
+                        f"Name one of them: {path.name}:{fits[-1][0]}")
+    where, taken, part, table = fits[0]
+    try: part.load_state_dict(table, strict=False)  # `strict` would ask for num_batches_tracked
+    except RuntimeError as e: raise KdnbError(f"{path} cannot be loaded ({_brief(e)}).") from None
+    told = [f"entry {where!r}"] * (where != ".") + [f"names without {', '.join(taken)}"] * bool(taken)
+    return ", ".join([f"weights: {path.name}", *told])
+
+# %% ../nbs/05_checkpoints.ipynb #nets0033
+def _normalised(model, mean, std, source):
+    "The model behind a normalisation of its images."
+    if mean is None and std is None: return model
+    if isinstance(model, Classifier): raise KdnbError(f"{source} has its normalisation inside. Leave mean and std out.")
+    mean, std = (0. if mean is None else mean), (1. if std is None else std)
+    lengths = [len(v) for v in (mean, std) if isinstance(v, (list, tuple)) and len(v) > 1]
+    first = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), max(lengths, default=1))
+    mean, std = (_per_channel(v[0] if isinstance(v, (list, tuple)) and len(v) == 1 else v, first, what)
+                 for v, what in ((mean, "mean"), (std, "std")))
+    if not all(0 <= m <= 1 for m in mean) or not all(0 < s <= 1 for s in std):
+        raise KdnbError(f"mean {mean} and std {std} are not of images in [0, 1]. For images in 0..255 divide both by 255.")
+    return _at_precision_of(model, Classifier(model, mean, std))
+
+
+def _at_precision_of(net, model):
+    "The normalisation computes in the precision of the network."
+    kind = next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.float32)
+    model.mean, model.std = model.mean.to(kind), model.std.to(kind)
+    return model
+
+# %% ../nbs/05_checkpoints.ipynb #nets0035
+_READERS = {".safetensors": lambda path: load_model(path)[0], ".pt2": _exported_model, ".onnx": _onnx_model}
+
+
+def _unknown(source):
+    "Why a source is refused, and what to name instead."
+    path = _started_in()/Path(source)
+    if path.is_file() and _is_torchscript(path): return _scripted(source)
+    if source.endswith((".pt", ".pth", ".th", ".tar", ".ckpt", ".bin")):
+        return KdnbError(f"{source} holds weights, not a network. Name the architecture (my_nets.py:<function>, "
+                         "torchvision:<name>, ...) and give this file as its weights.")
+    if source.endswith(".py"):
+        return KdnbError(f"{source} may define several networks. "
+                         f"Name the function that returns yours: {source}:<function>.")
+    return KdnbError(f"model source {source!r} is not known. Allowed: the folder of a run, <file>.safetensors, "
+                     "<module>:<function>, <file>.py:<function>(width=2), torchvision:<name>, timm:<name>, "
+                     "robustbench:<name>[/<dataset>[/<threat>]], <file>.pt2, <file>.onnx.")
+
+
+def _network(source, root, download, trained):
+    "The network that a source names; `trained`: with weights of its own."
+    path = _started_in()/Path(source).expanduser()
+    if source and path.is_dir(): return load_model(path/"model.safetensors")[0]
+    if path.suffix in _READERS: return _READERS[path.suffix](path)
+    if source.startswith("robustbench:"): return _robustbench_model(source, root, download)
+    where, name, arguments = _parts(source)
+    if where in _LIBRARIES: return _library_model(where, name, arguments, download, trained)
+    if name.isidentifier() and (where.endswith(".py") or all(part.isidentifier() for part in where.split("."))):
+        return _user_model(where, name, arguments)
+    raise _unknown(source)
+
+
 def open_model(
-    source: str, # <file>.safetensors, [<module>|<file>.py]:<function>, robustbench:<name>[/<dataset>[/<threat>]]
+    source: str, # what the table above has: <file>.py:<function>(width=2), torchvision:<name>, <file>.onnx, ...
     root: str = "data", # RobustBench's checkpoints are in <root>/robustbench
-    download: bool = False, # let RobustBench fetch what is missing
+    download: bool = False, # let a library fetch what is missing
+    weights: str = None, # <file>[:<entry>]: the network's weights, in any file of torch.save or safetensors
+    mean: list = None, # put a normalisation in front: of images in [0,1], one number or one a channel
+    std: list = None, # to divide by, likewise
 ) -> nn.Module: # in evaluation mode; images [N,C,H,W] in [0,1] -> logits [N,n_classes]
     "Open a network of the user's. `<module>:<function>` is the user's own code: it is imported and called."
-    source = str(source); where, _, name = source.rpartition(":")
-    if source.endswith(".safetensors"): return load_model(_started_in()/source)[0]
+    source = str(source)
     with torch.random.fork_rng(devices=[]):  # as in `load_model`
-        if source.startswith("robustbench:"): return _robustbench_model(source, root, download).eval()
-        if name.isidentifier() and (where.endswith(".py") or all(part.isidentifier() for part in where.split("."))):
-            return _user_model(where, name).eval()
-    if source.endswith((".pt", ".pth", ".ckpt", ".bin")):
-        raise KdnbError(f"{source} may run code when it is opened, so it is not. Write a function that builds the "
-                        "network and loads these weights (torch.load(..., weights_only=True)): my_nets.py:<function>.")
-    if source.endswith(".py"):
-        raise KdnbError(f"{source} may define several networks. "
-                        f"Name the function that returns yours: {source}:<function>.")
-    raise KdnbError(f"model source {source!r} is not known. Allowed: <file>.safetensors, <module>:<function>, "
-                    "<file>.py:<function>, robustbench:<name>[/<dataset>[/<threat>]].")
+        model = _network(source, root, download, not weights)
+    told = [getattr(model, "opened_note", "")]
+    if weights:
+        if isinstance(model, _Foreign): raise KdnbError(f"{source} has its weights inside. Leave weights out.")
+        told.append(_load_weights(weights, model))
+    model = _in_evaluation(_normalised(model, mean, std, source))
+    if told := "; ".join(filter(None, told)):
+        model.opened_note = told
+        print(f"{source}: {told}")
+    return model
 
 # %% ../nbs/05_checkpoints.ipynb #c0lg1002
 def logits_of(
@@ -195,33 +551,23 @@ def logits_of(
     raise KdnbError(f"{name} answers {len(x)} images with {found}, not with logits ({', '.join(map(str, wanted))}). "
                     "Wrap it in a module that returns only these.")
 
-# %% ../nbs/05_checkpoints.ipynb #ad65478f
-def _read_released(path):
-    "The tensors of a released checkpoint by name, in their order."
-    try: blob = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError: raise KdnbError(f"{path} does not exist. Name a checkpoint file.") from None
-    except Exception as e:  # a pickle of code, a cut archive, no pickle at all, ...
-        raise KdnbError(f"{path} is refused ({type(e).__name__}): it is damaged, or holds more than tensors and "
-                        "plain values. Only such checkpoints are opened.") from None
-    for state in (blob, *(blob.get(k) for k in ("state_dict", "model", "net"))) if isinstance(blob, dict) else ():
-        if isinstance(state, dict) and state and all(isinstance(v, torch.Tensor) for v in state.values()):
-            return {k.removeprefix("module."): v for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    raise KdnbError(f"{path} holds no table of weights under 'state_dict', 'model' or 'net'. "
-                    "Only such checkpoints are opened.")
+# %% ../nbs/05_checkpoints.ipynb #nets0076
+def _by_order(blob, net):
+    "The first table whose shapes, axes of length 1 aside, are those of the network in the same order, under its names."
+    ours = _counted(net.state_dict())
+    def bare(tensors): return [[n for n in t.shape if n != 1] for t in tensors]
+    for _, table in _tables(blob):
+        if bare(table.values()) == bare(ours.values()):
+            return {k: table[name].reshape(v.shape) for (k, v), name in zip(ours.items(), table)}
 
-# %% ../nbs/05_checkpoints.ipynb #160601fd
+
 def load_released(
     path, # a checkpoint of torch.save, e.g. model_best.pth.tar
     model: nn.Module, # of the same architecture (and noise); a Classifier keeps its mean and std. Changed in place
 ) -> nn.Module: # the same model
     "Give `model` the weights of a released checkpoint. If they do not fit, the model stays as it was."
-    theirs, net = _read_released(path), model.net if isinstance(model, Classifier) else model
-    ours = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
-    pairs = list(zip(ours, ours if set(ours) == set(theirs) else theirs))
-    def bare(t): return [n for n in t.shape if n != 1]
-    wrong = [f"its {b!r} of shape {tuple(theirs[b].shape)} does not fit {a!r} of shape {tuple(ours[a].shape)}"
-             for a, b in pairs if bare(ours[a]) != bare(theirs[b])]
-    if len(ours) != len(theirs): wrong = [f"it holds {len(theirs)} tensors, the model {len(ours)}"]
-    if wrong: raise KdnbError(f"{path} is refused: {wrong[0]}. Choose the model and the noise that it was made with.")
-    net.load_state_dict({a: theirs[b].reshape(ours[a].shape) for a, b in pairs}, strict=False)
+    net, (_, blob) = model.net if isinstance(model, Classifier) else model, _opened(path)
+    table = None if any(True for _ in _fitting(blob, net)) else _by_order(blob, net)
+    if table: net.load_state_dict(table, strict=False)
+    else: _load_weights(path, net)
     return model
