@@ -565,12 +565,14 @@ def evaluate_command(
     download: bool = False, # may data and weights be fetched?
     device: str = "auto", # auto, cpu or cuda
     command: str = None, # what was typed
-    opening: dict = None, # for `open_model`: weights, mean, std
+    weights: str = None, # as `open_model` takes them, like mean and std
+    mean: list = None,
+    std: list = None,
     **suite, # of `Suite`: steps, restarts, queries, ...
 ) -> str: # what a person reads: verdict, number, where the report is
     "Open a network and its data, evaluate, save."
     device, splits = get_device(device), load_data(data, root, download)
-    net = open_model(model, root, download, **opening or {}).to(device)
+    net = open_model(model, root, download, weights, mean, std).to(device)
     images = balanced_subset(splits.test, min(n, len(splits.test)))
     if command is None: command = shlex.join(["kdnb", *sys.argv[1:]])
     found = evaluate(net, images.to(device), eps=eps, norm=norm, quick=quick, sigma=sigma, draws=draws, seed=seed, name=model,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['home', 'experiments', 'notebooks', 'own_notebooks', 'notebook', 'adopt', 'code_cells', 'about', 'Parameter',
-           'parse_value', 'typed', 'parameters', 'check_parameters', 'given', 'data_name']
+           'fraction', 'parse_value', 'typed', 'parameters', 'check_parameters', 'given', 'data_name']
 
 # %% ../../nbs/lab/01_parameters.ipynb #a53a53bd
 import ast, json, math, os, re
@@ -151,8 +151,10 @@ def _check_value(p: Parameter, value): # the value, of the parameter's type; a w
     _refuse(p, value)
 
 # %% ../../nbs/lab/01_parameters.ipynb #cf708b68
-def _fraction(text): # 8/255
+def fraction(text: str) -> float: # of 8/255 or 0.0314; a ValueError of what is neither
+    "A number as a person types it."
     over, _, under = text.partition("/")
+    if under and not float(under): raise ValueError(f"{text} divides by zero")
     return float(over) / float(under or 1)
 
 
@@ -164,8 +166,8 @@ def parse_value(
     def number(v): return float(v) if isinstance(v, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", v) else v
     if p.type == "str": return _check_value(p, text)
     if p.type == "list" and not text.strip().startswith("["): text = f"[{text}]"
-    try: value = _fraction(text) if p.type == "float" else yaml.safe_load(text)
-    except (ValueError, ZeroDivisionError, RecursionError, yaml.YAMLError): _refuse(p, text)
+    try: value = fraction(text) if p.type == "float" else yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError): _refuse(p, text)
     return _check_value(p, [number(v) for v in value] if isinstance(value, list) else value) # YAML wants 1.0e-3
 
 
