@@ -26,7 +26,7 @@ from .data import Images, balanced_subset, load_data
 from .evaluation import (LATE, Suite, Target, attack_rows, attack_strength, evaluate_model, has_gradient,
                              strong_attack, survivors)
 from .inputs import check_attack, check_images, check_labels, check_network, likely_normalisation
-from .plots import curves_by_eps, save_figure, strength_curves
+from .plots import accuracy_curves, save_figure, strength_curves
 from .rows import answer_rows, save_rows
 from .sanity import sanity_checks, verdict
 from .statistics import interval
@@ -380,7 +380,8 @@ def _curve_pictures(found, small=False) -> list:
         elif known: marks[0]["label"] = known[1]
         top = part.eps[part.accuracy > 0].max() * 1.3
         rows = part[part.eps <= max([top, *(m["eps"] for m in marks)])].assign(panel=norm, series="network")
-        figure = curves_by_eps(rows, dict(network="student"), 1 / i["classes"], pd.DataFrame(marks) if marks else None, "robust accuracy (%)")
+        marks.append(dict(label="chance", accuracy=1 / i["classes"]))
+        figure = accuracy_curves(rows, "eps", dict(network="student"), pd.DataFrame(marks), "robust accuracy (%)")
         made.append(_drawn(f"curve-{norm}", figure, small))
     return made
 
