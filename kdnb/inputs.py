@@ -17,12 +17,12 @@ from .basics import KdnbError, one_of
 from .core import count_cost
 from .noise import is_noisy
 
-# %% ../nbs/18_inputs.ipynb #in3b3f89
+# %% ../nbs/18_inputs.ipynb #inf4f3b0
 _ROUNDING = 1e-5  # by so much a resized picture may miss [0,1]
 
 
 def _range_of(t): # (least, largest) of all entries; both NaN where one is NaN
-    return tuple(v.item() for v in torch.aminmax(t.detach()))
+    return tuple(torch.stack(torch.aminmax(t.detach())).tolist())
 
 
 def _other_range(what, low, high): # what images are that do not lie in [0,1]
