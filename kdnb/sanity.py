@@ -139,7 +139,7 @@ def check_results(
     for name, v in right.items():
         if name.startswith("transfer"): rows += order(name, clean | {f"images by {name}": v} | climbed, sure=("clean",))
     if "square" in right:
-        rows += order("Square", {"with Square": before & right["square"], "the other attacks": before})
+        rows += order("Square", {"all attacks": before & right["square"], "all but Square": before})
     late, left, broke = [k for k in right if k in LATE], early, []
     for name in late: broke.append(f"{EVERY_NAME[name]} broke {int((left & ~right[name]).sum())}"); left = left & right[name]
     note = f"{', '.join(broke)} of the {int(early.sum())} images that survived all before"
