@@ -266,8 +266,8 @@ def _checked_archive(path):
     bad = [name for name in parts if not re.fullmatch(_ARCHIVE, name)]
     bad = bad or [b for name, part in parts.items() if name.endswith(".json") for b in _not_plain(json.loads(part))]
     if bad:
-        raise KdnbError(f"{path} is refused: it holds {str(bad[0])[:80]}, which could do more than compute with tensors. "
-                        "Write it again by torch.export.save with this version of torch, from a plain network.")
+        raise KdnbError(f"{path} is refused: it holds {str(bad[0])[:80]}, which could do more than compute with "
+                        "tensors. Write it again by torch.export.save with this version of torch, from a plain network.")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:  # torch opens what was looked through, byte for byte
         for name, part in parts.items(): file.writestr(name, part)
@@ -330,11 +330,14 @@ def _onnx_model(path):
         raise KdnbError(f"{path} needs the package onnxruntime, which cannot be imported ({_brief(e)}). "
                         "Install it, and for gradients onnx2pytorch: pip install onnxruntime onnx onnx2pytorch") from None
     except KdnbError: raise
-    except Exception as e: raise KdnbError(f"{path} cannot be opened by onnxruntime ({_brief(e)}). Export it again.") from None
+    except Exception as e:
+        raise KdnbError(f"{path} cannot be opened by onnxruntime ({_brief(e)}). Export it again.") from None
     net = _rebuilt(path, answer, shape)
-    if net: net.opened_note = "ONNX, rebuilt by onnx2pytorch and compared with onnxruntime"; return net
-    return _Foreign(answer, "ONNX by onnxruntime, without gradients: only attacks that need none (Square, transfer) count. "
-                            "pip install onnx2pytorch may change that")
+    if net is None:
+        return _Foreign(answer, "ONNX by onnxruntime, without gradients: only attacks that need none (Square, transfer) "
+                                "count. pip install onnx2pytorch may change that")
+    net.opened_note = "ONNX, rebuilt by onnx2pytorch and compared with onnxruntime"
+    return net
 
 # %% ../nbs/05_checkpoints.ipynb #nets0026
 _SCALAR, _NUMBERS = np.float64(0).__reduce__()[0], "?bBhHiIlLqQefd"  # how numpy keeps single numbers, and of which types
@@ -348,8 +351,9 @@ def _is_torchscript(path):
 
 
 def _scripted(path):
-    return KdnbError(f"{path} holds a TorchScript program, not only tensors: torch would run what it says, so it is not opened. "
-                     f"If you trust it, name a function that returns torch.jit.load({str(path)!r}): my_nets.py:<function>.")
+    return KdnbError(f"{path} holds a TorchScript program, not only tensors: torch would run what it says, so it is not "
+                     f"opened. If you trust it, name a function that returns torch.jit.load({str(path)!r}): "
+                     "my_nets.py:<function>.")
 
 
 def _read_weights(path):
@@ -399,8 +403,9 @@ def _renamings(table):
 def _misfit(net, table):
     "What keeps a table from fitting: names that it lacks, names that the network lacks, and other shapes."
     ours = {k: tuple(v.shape) for k, v in _counted(net.state_dict()).items()}
-    shapes = [f"{k} {tuple(table[k].shape)} there, {n} here" for k, n in ours.items() if k in table and table[k].shape != n]
-    return dict(missing=[k for k in ours if k not in table], unexpected=[k for k in table if k not in ours], shapes=shapes)
+    shapes = {k: tuple(table[k].shape) for k in ours if k in table}
+    return dict(missing=[k for k in ours if k not in table], unexpected=[k for k in table if k not in ours],
+                shapes=[f"{k} {n} there, {ours[k]} here" for k, n in shapes.items() if n != ours[k]])
 
 
 def _inside(net): return [net, net.net] if isinstance(net, Classifier) else [net]  # whose weights a file may hold
