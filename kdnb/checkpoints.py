@@ -267,7 +267,7 @@ def _checked_archive(path):
     bad = bad or [b for name, part in parts.items() if name.endswith(".json") for b in _not_plain(json.loads(part))]
     if bad:
         raise KdnbError(f"{path} is refused: it holds {str(bad[0])[:80]}, which could do more than compute with "
-                        "tensors. Write it again by torch.export.save with this version of torch, from a plain network.")
+                        "tensors. Write it again by torch.export.save, with this torch, from a plain network.")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:  # torch opens what was looked through, byte for byte
         for name, part in parts.items(): file.writestr(name, part)
@@ -327,20 +327,20 @@ def _onnx_model(path):
     if not path.is_file(): raise KdnbError(f"{path} does not exist. Name an ONNX file.")
     try: answer, shape = _by_onnxruntime(path)
     except ImportError as e:
-        raise KdnbError(f"{path} needs the package onnxruntime, which cannot be imported ({_brief(e)}). "
-                        "Install it, and for gradients onnx2pytorch: pip install onnxruntime onnx onnx2pytorch") from None
+        raise KdnbError(f"{path} needs the package onnxruntime, which cannot be imported ({_brief(e)}). Install it, "
+                        "and for gradients onnx2pytorch: pip install onnxruntime onnx onnx2pytorch") from None
     except KdnbError: raise
     except Exception as e:
         raise KdnbError(f"{path} cannot be opened by onnxruntime ({_brief(e)}). Export it again.") from None
     net = _rebuilt(path, answer, shape)
     if net is None:
-        return _Foreign(answer, "ONNX by onnxruntime, without gradients: only attacks that need none (Square, transfer) "
-                                "count. pip install onnx2pytorch may change that")
+        return _Foreign(answer, "ONNX by onnxruntime, without gradients: only attacks that need none (Square, "
+                                "transfer) count. pip install onnx2pytorch may change that")
     net.opened_note = "ONNX, rebuilt by onnx2pytorch and compared with onnxruntime"
     return net
 
 # %% ../nbs/05_checkpoints.ipynb #nets0026
-_SCALAR, _NUMBERS = np.float64(0).__reduce__()[0], "?bBhHiIlLqQefd"  # how numpy keeps single numbers, and of which types
+_SCALAR, _NUMBERS = np.float64(0).__reduce__()[0], "?bBhHiIlLqQefd"  # numpy's single numbers, and their types
 _HARMLESS = [argparse.Namespace, np.dtype, *{type(np.dtype(c)) for c in _NUMBERS},
              *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core"))]
 
@@ -351,8 +351,8 @@ def _is_torchscript(path):
 
 
 def _scripted(path):
-    return KdnbError(f"{path} holds a TorchScript program, not only tensors: torch would run what it says, so it is not "
-                     f"opened. If you trust it, name a function that returns torch.jit.load({str(path)!r}): "
+    return KdnbError(f"{path} holds a TorchScript program, not only tensors: torch would run what it says, so it is "
+                     f"not opened. If you trust it, name a function that returns torch.jit.load({str(path)!r}): "
                      "my_nets.py:<function>.")
 
 
@@ -415,7 +415,8 @@ def _fitting(blob, net):
     "Every table that fits: (place, what was taken from its names, the part of the network it fits, the table)."
     for where, table in _tables(blob):
         tries = ((named, taken, part) for part in _inside(net) for named, taken in _renamings(table))
-        if fit := next((t for t in tries if not any(_misfit(t[2], t[0]).values())), None): yield where, fit[1], fit[2], fit[0]
+        fit = next((t for t in tries if not any(_misfit(t[2], t[0]).values())), None)
+        if fit: yield where, *fit[1:], fit[0]
 
 
 def _same(a, b): return a.keys() == b.keys() and all(torch.equal(v, b[k]) for k, v in a.items())
@@ -429,8 +430,8 @@ def _why_not(path, blob, net):
     where, wrong = min(tries, key=lambda t: sum(map(len, t[1].values())))
     told = [f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
             for what, names in zip(("missing", "unexpected", "of another shape"), wrong.values()) if names]
-    return KdnbError(f"{path} does not fit the network: {'; '.join(told)}{f' in its entry {where!r}' * (where != '.')}. "
-                     "Choose the architecture, with the arguments, that it was made with.")
+    return KdnbError(f"{path} does not fit the network: {'; '.join(told)}"
+                     f"{f' in its entry {where!r}' * (where != '.')}. Choose the architecture, with the arguments, that it was made with.")
 
 
 def _opened(path):
@@ -472,7 +473,8 @@ def _normalised(model, mean, std, source):
     mean, std = (_per_channel(v[0] if isinstance(v, (list, tuple)) and len(v) == 1 else v, first, what)
                  for v, what in ((mean, "mean"), (std, "std")))
     if not all(0 <= m <= 1 for m in mean) or not all(0 < s <= 1 for s in std):
-        raise KdnbError(f"mean {mean} and std {std} are not of images in [0, 1]. For images in 0..255 divide both by 255.")
+        raise KdnbError(f"mean {mean} and std {std} are not of images in [0, 1]. "
+                        "For images in 0..255 divide both by 255.")
     return _at_precision_of(model, Classifier(model, mean, std))
 
 
