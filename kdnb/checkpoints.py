@@ -17,6 +17,7 @@ from torch import nn
 
 from .basics import KdnbError, one_of
 from .core import load_tensors, save_tensors
+from .inputs import short_error
 from .models import Classifier, _per_channel, create_model
 from .noise import inject
 
@@ -55,11 +56,6 @@ def load_model(
 # %% ../nbs/05_checkpoints.ipynb #a0b45180
 def _started_in() -> Path:
     return Path(os.environ.get("KDNB_STARTED_IN") or Path.cwd())  # where the command was typed: notebooks run elsewhere
-
-
-def _brief(e):
-    "What an exception says, in one short line."
-    return " ".join(f"{type(e).__name__}: {e}".split()).rstrip(".:")[:160]
 
 
 def _import(where):
@@ -108,7 +104,7 @@ def _user_function(where, name):
         if isinstance(e, ModuleNotFoundError) and f"{where}.".startswith(f"{e.name}."):
             raise KdnbError(f"there is no module {where!r} in {_started_in()} or on Python's path. "
                             f"Start kdnb in the folder that holds it, or name the file: <file>.py:{name}.") from None
-        raise KdnbError(f"{where} cannot be imported ({_brief(e)}). Python must be able to import it.") from e
+        raise KdnbError(f"{where} cannot be imported ({short_error(e)}). Python must be able to import it.") from e
     if callable(function := getattr(module, name, None)): return function
     raise KdnbError(f"{where} has no function {name!r}. Name one that returns a torch.nn.Module.")
 
@@ -125,7 +121,7 @@ def _user_model(where, name, arguments):
         try: model = function(**arguments)
         except (Exception, SystemExit) as e:
             given = ", ".join(f"{k}={v!r}" for k, v in arguments.items())
-            raise KdnbError(f"{where}:{name} fails ({_brief(e)}). "
+            raise KdnbError(f"{where}:{name} fails ({short_error(e)}). "
                             f"It is called as {name}({given}) and must return a torch.nn.Module.") from e
     if isinstance(model, nn.Module): return model
     if callable(model): return _Foreign(model)
@@ -187,7 +183,7 @@ def _timm_model(name, arguments, download, trained):
     "The same for timm."
     try: import timm
     except ImportError as e:
-        raise KdnbError(f"timm:{name} needs the package timm, which cannot be imported ({_brief(e)}). "
+        raise KdnbError(f"timm:{name} needs the package timm, which cannot be imported ({short_error(e)}). "
                         "Install it: pip install timm") from None
     if not timm.is_model(name): raise KdnbError(f"timm has no model {name!r}. timm.list_models() lists them.")
     net = timm.create_model(name, pretrained=trained, **arguments)
@@ -211,7 +207,7 @@ def _library_model(library, name, arguments, download, trained):
         except KdnbError: raise
         except Exception as e:
             given = f"({', '.join(f'{k}={v!r}' for k, v in arguments.items())})" if arguments else ""
-            raise KdnbError(f"{library}:{name}{given} cannot be made ({_brief(e)}). "
+            raise KdnbError(f"{library}:{name}{given} cannot be made ({short_error(e)}). "
                             "Give arguments that this network has.") from e
 
 # %% ../nbs/05_checkpoints.ipynb #54beeedd
@@ -228,7 +224,7 @@ def _robustbench_model(source, root, download):
     with _guarded(download):
         try: from robustbench.utils import load_model as load
         except Exception as e:
-            raise KdnbError(f"{source} needs the package robustbench, which cannot be imported ({_brief(e)}). "
+            raise KdnbError(f"{source} needs the package robustbench, which cannot be imported ({short_error(e)}). "
                             "Install it: https://github.com/RobustBench/robustbench") from None
         if not (download or file.exists() or Path(f"{file}_m0.pt").exists()):
             raise KdnbError(f"{file} is missing. RobustBench would fetch its checkpoint {name} ({dataset}, {threat}) "
@@ -239,7 +235,7 @@ def _robustbench_model(source, root, download):
             raise KdnbError(f"{file} is refused: it is damaged, or holds more than tensors and plain values. "
                             "Delete it and fetch it again.") from None
         except Exception as e:
-            raise KdnbError(f"RobustBench cannot open {name} for {dataset}, {threat} ({_brief(e)}). "
+            raise KdnbError(f"RobustBench cannot open {name} for {dataset}, {threat} ({short_error(e)}). "
                             "https://robustbench.github.io lists its networks.") from e
 
 # %% ../nbs/05_checkpoints.ipynb #nets0022
@@ -284,7 +280,7 @@ def _exported_model(path):
             return _Foreign(torch.export.load(packed).module(check_guards=False))
     except KdnbError: raise
     except Exception as e:
-        raise KdnbError(f"{path} is damaged, or no program of torch.export ({_brief(e)}). Write it again.") from None
+        raise KdnbError(f"{path} is damaged, or no program of torch.export ({short_error(e)}). Write it again.") from None
 
 # %% ../nbs/05_checkpoints.ipynb #nets0024
 def _by_onnxruntime(path, simplified=None):
@@ -327,11 +323,11 @@ def _onnx_model(path):
     if not path.is_file(): raise KdnbError(f"{path} does not exist. Name an ONNX file.")
     try: answer, shape = _by_onnxruntime(path)
     except ImportError as e:
-        raise KdnbError(f"{path} needs the package onnxruntime, which cannot be imported ({_brief(e)}). Install it, "
+        raise KdnbError(f"{path} needs the package onnxruntime, which cannot be imported ({short_error(e)}). Install it, "
                         "and for gradients onnx2pytorch: pip install onnxruntime onnx onnx2pytorch") from None
     except KdnbError: raise
     except Exception as e:
-        raise KdnbError(f"{path} cannot be opened by onnxruntime ({_brief(e)}). Export it again.") from None
+        raise KdnbError(f"{path} cannot be opened by onnxruntime ({short_error(e)}). Export it again.") from None
     net = _rebuilt(path, answer, shape)
     if net is None:
         return _Foreign(answer, "ONNX by onnxruntime, without gradients: only attacks that need none (Square, "
@@ -458,7 +454,7 @@ def _load_weights(
                         f"Name one of them: {path.name}:{fits[-1][0]}")
     where, taken, part, table = fits[0]
     try: part.load_state_dict(table, strict=False)  # `strict` would ask for num_batches_tracked
-    except RuntimeError as e: raise KdnbError(f"{path} cannot be loaded ({_brief(e)}).") from None
+    except RuntimeError as e: raise KdnbError(f"{path} cannot be loaded ({short_error(e)}).") from None
     told = [f"entry {where!r}"] * (where != ".") + [f"names without {', '.join(taken)}"] * bool(taken)
     return ", ".join([f"weights: {path.name}", *told])
 
@@ -550,7 +546,7 @@ def logits_of(
     try:
         with torch.no_grad(): z = model(x)
     except Exception as e:
-        raise KdnbError(f"{name} cannot take images of shape {shape} ({_brief(e)}). "
+        raise KdnbError(f"{name} cannot take images of shape {shape} ({short_error(e)}). "
                         "Give images of another size, or another network.") from None
     found = tuple(z.shape) if isinstance(z, torch.Tensor) else type(z).__name__
     if len(found) == 2 and found[0] == len(x) and n_classes in (None, found[1]): return z
