@@ -427,7 +427,8 @@ def _why_not(path, blob, net):
     told = [f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
             for what, names in zip(("missing", "unexpected", "of another shape"), wrong.values()) if names]
     return KdnbError(f"{path} does not fit the network: {'; '.join(told)}"
-                     f"{f' in its entry {where!r}' * (where != '.')}. Choose the architecture, with the arguments, that it was made with.")
+                     f"{f' in its entry {where!r}' * (where != '.')}. "
+                     "Choose the architecture, with the arguments, that it was made with.")
 
 
 def _opened(path):
