@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'NAMED_ATTACKS', 'margin', 'input_gradient', 'project', 'pgd', 'named_attack', 'ddn_steps', 'ddn', 'apgd',
-           'left_out', 'fab', 'square', 'autoattack', 'correct', 'accuracy', 'in_batches']
+           'left_out', 'fab', 'square', 'autoattack', 'correct', 'accuracy', 'in_batches', 'fastest']
 
 # %% ../nbs/07_attacks.ipynb #f6d91367
 import contextlib, copy, io, logging, math, time
@@ -18,7 +18,7 @@ from torch import nn
 
 from .basics import KdnbError, one_of, progress
 from .core import in_eval
-from .frozen import Frozen, freeze
+from .frozen import Frozen, freeze, variant
 from .noise import is_noisy
 from .smoothing import UNITS, Smoothed, input_noise, take
 
@@ -107,7 +107,7 @@ def _step(x, g, size, norm):
     "One step of steepest ascent."
     return x + size * (g.sign() if norm == "linf" else g / _length(g).clamp(min=1e-12))
 
-# %% ../nbs/07_attacks.ipynb #b165f8ab
+# %% ../nbs/07_attacks.ipynb #224c524f
 def _door(x, y, eps, norm, norms=_NORMS):
     "What must hold for any attack."
     one_of(norm, norms, "norm")
@@ -134,7 +134,7 @@ def _climb(measure, step, x_k, steps, keep, on_step):
         if k < steps: x_k = step(x_k, gradient)
     return best
 
-# %% ../nbs/07_attacks.ipynb #a9ad078f
+# %% ../nbs/07_attacks.ipynb #6c3b032e
 def _chase(model, guide, x, y, x_k, steps, step, loss):
     "One run from x_k by `guide`'s gradients until `model` errs. Returns (x, loss, wrong, taken for wrong by the guide)."
     best, top, rows = x_k.clone(), torch.full(y.shape, -torch.inf, device=x.device), torch.arange(len(y), device=x.device)
@@ -156,7 +156,7 @@ def _chase(model, guide, x, y, x_k, steps, step, loss):
 @torch.no_grad()
 def _errs(model, x, y): return model(x).argmax(1) != y if len(x) else torch.zeros_like(y, dtype=torch.bool)
 
-# %% ../nbs/07_attacks.ipynb #73c9a044
+# %% ../nbs/07_attacks.ipynb #ba9b27aa
 def _first(model, x, y, start, restarts, steps, step, loss):
     "Restarts of `_chase`; what the swift guide took for wrong and the model does not is chased once more without it."
     best, top = x.clone(), torch.full(y.shape, -torch.inf, device=x.device)
@@ -303,7 +303,7 @@ def ddn(
         best[todo[found]] = x_adv[found]
     return best
 
-# %% ../nbs/07_attacks.ipynb #06f68b80
+# %% ../nbs/07_attacks.ipynb #1342b866
 _PACKAGE = dict(linf="Linf", l2="L2")
 _LEAST_CLASSES = {"apgd-t": 4, "apgd-dlr": 3}
 
@@ -328,7 +328,7 @@ def _by_package(run, x, y, seed, batch_size, label): # run(images, labels, seed)
 @torch.no_grad()
 def _classes(model, x): return model(x[:1]).shape[1]
 
-# %% ../nbs/07_attacks.ipynb #aedcfb21
+# %% ../nbs/07_attacks.ipynb #c4842d61
 class _AllBroken(Exception): "Nothing is left to attack."
 
 
@@ -380,7 +380,7 @@ class _Early:
 class _APGD(_Early, APGDAttack): "On one loss."
 class _TargetedAPGD(_Early, APGDAttack_targeted): "Towards the likeliest wrong classes."
 
-# %% ../nbs/07_attacks.ipynb #156675bb
+# %% ../nbs/07_attacks.ipynb #03af3647
 def _fairly(victim, x, y, attempts):
     "For each image the attempt with the largest margin, held against the best so far by fresh draws for both."
     best = x.clone()
@@ -433,7 +433,7 @@ def apgd(
         return _fairly(victim, x, y, _eot_attempts(attack, victim, x, y, targets, restarts)) if noisy else attack.perturb(x, y)
     return _by_package(run, x, y, seed, batch_size, name.upper())
 
-# %% ../nbs/07_attacks.ipynb #14d1a304
+# %% ../nbs/07_attacks.ipynb #2465d553
 _SILENT = logging.Logger("silent"); _SILENT.disabled = True  # the package warns by it
 
 
@@ -445,7 +445,7 @@ def left_out(
     return {name: f"{name} compares the {least} largest logits, and there are {n_classes} classes."
             for name in attacks if n_classes < (least := _LEAST_CLASSES.get(name, 2))}
 
-# %% ../nbs/07_attacks.ipynb #0eed5426
+# %% ../nbs/07_attacks.ipynb #559debc1
 class _FAB(FABAttack_PT):
     "FAB with the gradients of a swift copy, if there is one, and success as the model judges."
     def __init__(self, model, **settings):
@@ -495,7 +495,7 @@ def fab(
         return attack.perturb(x, y)
     return _by_package(run, x, y, seed, batch_size, "FAB-T" if targeted else "FAB")
 
-# %% ../nbs/07_attacks.ipynb #6d62ae18
+# %% ../nbs/07_attacks.ipynb #b908ea86
 class _Square(SquareAttack):
     "Square that looks by `predict` and believes success only of `judge`."
     def margin_and_loss(self, x, y):
@@ -545,7 +545,7 @@ def square(
         return attack.perturb(x, y)
     return _by_package(run, x, y, seed, batch_size, "Square")
 
-# %% ../nbs/07_attacks.ipynb #6403e010
+# %% ../nbs/07_attacks.ipynb #304b843f
 _VERSIONS = dict(standard=("apgd-ce", "apgd-t", "fab-t", "square"), rand=("apgd-ce", "apgd-dlr"))
 _AUTOATTACKS = {
     "apgd-ce": apgd, "apgd-dlr": lambda *a, **k: apgd(*a, loss="dlr", **k), "apgd-t": lambda *a, **k: apgd(*a, loss="targeted", **k),
@@ -643,3 +643,66 @@ def in_batches(
         for some, labels in zip(x.split(batch_size), y.split(batch_size)):
             done.append(attack(model, some, labels, **kw)); bar.update(len(some))
     return torch.cat(done) if done else x.clone()
+
+# %% ../nbs/07_attacks.ipynb #840e3536
+def _seconds(model, x, y):
+    "How long one gradient takes."
+    input_gradient(model, x[:2], y[:2])
+    if x.is_cuda: torch.cuda.synchronize()
+    start = time.perf_counter(); input_gradient(model, x, y)
+    if x.is_cuda: torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _as_strong(exact, fast, x, y, eps, norm):
+    "Do swift gradients break as many images as exact ones? Where eps breaks hardly any, four times eps is tried."
+    def broken(model, eps, seed):
+        torch.manual_seed(seed)
+        return int(_errs(exact, pgd(model, x, y, eps, 10, norm=norm, keep="first"), y).sum())
+    radius = eps if broken(exact, eps, 0) >= .1 * len(y) else 4 * eps
+    counts = torch.zeros(2)
+    for seed in (0, 1):
+        counts += torch.tensor([broken(model, radius, seed) for model in (exact, fast)])
+        if counts[1] >= counts[0]: return True
+    return False
+
+
+_WAYS = ((True, True, 0), (False, False, 16), (True, False, 0), (False, True, 16), (True, False, 16))  # as `variant`'s
+_GAIN = 1.15  # less may be noise
+
+
+def _variants(frozen, x, y, seconds):
+    "Copies that are faster than `frozen`, the fastest first: (seconds, its name, the copy); and the seconds of `frozen`."
+    start, base, found = time.perf_counter(), _seconds(frozen, x, y), []
+    for bf16, last, batch in _WAYS:
+        if last and frozen.contiguous or batch >= len(x) or time.perf_counter() - start > seconds: continue
+        copy = variant(frozen, bf16, last, batch)
+        try: took = _seconds(copy, x, y)
+        except RuntimeError: continue  # an operation that there is not in bfloat16
+        name = f"{'bfloat16' if bf16 else 'float32'}, {'channels last' if last else 'channels first'}"
+        if took * _GAIN < base: found.append((took, name + f", {batch} images at a time" * bool(batch), copy))
+    return sorted(found, key=lambda way: way[0]), base
+
+
+def fastest(
+    model: nn.Module, # left as it was found
+    x: torch.Tensor, # images [N,C,H,W] in [0,1] to try it on; at most 50 are
+    y: torch.Tensor, # labels [N]
+    eps: float, # the radius of the attacks to come
+    norm: str = "linf", # "linf" or "l2"
+    seconds: float = 3., # for the measurements; the check on 50 images takes more in a large network
+) -> Frozen: # for all attacks of an evaluation: answers in float32, gradients from its `swift` copy; `note` names it
+    "A frozen copy, with the fastest gradients that this machine has for this network and that break as many images."
+    _door(x, y, eps, norm); frozen, x, y = freeze(model, probe=x[:2]), x[:50], y[:50]
+    if not frozen.copied or frozen.dtype is not torch.float32 or _random(model) or eps == 0: return frozen
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        right = ~_errs(frozen, x, y); x, y = x[right], y[right]
+        try: found, base = _variants(frozen, x[:32], y[:32], seconds) if len(x) > 1 else ([], 1.)
+        except RuntimeError: return frozen  # it has no gradient
+        fast = copy.copy(frozen); fast.note = "Gradients in float32."
+        for took, name, swift in found:
+            fast._swift = (swift,)
+            if "float32" in name or _as_strong(frozen, fast, x, y, eps, norm):
+                fast.note = f"Gradients in {name}: {base / took:.1f} times as fast; every verdict in float32."; return fast
+            fast.note = "Gradients in float32: those in bfloat16 broke fewer images."
+        fast._swift = (); return fast
