@@ -107,7 +107,7 @@ def _step(x, g, size, norm):
     "One step of steepest ascent."
     return x + size * (g.sign() if norm == "linf" else g / _length(g).clamp(min=1e-12))
 
-# %% ../nbs/07_attacks.ipynb #224c524f
+# %% ../nbs/07_attacks.ipynb #14d5f238
 def _door(x, y, eps, norm, norms=_NORMS):
     "What must hold for any attack."
     one_of(norm, norms, "norm")
@@ -134,7 +134,7 @@ def _climb(measure, step, x_k, steps, keep, on_step):
         if k < steps: x_k = step(x_k, gradient)
     return best
 
-# %% ../nbs/07_attacks.ipynb #6c3b032e
+# %% ../nbs/07_attacks.ipynb #c9ab4fb2
 def _chase(model, guide, x, y, x_k, steps, step, loss):
     "One run from x_k by `guide`'s gradients until `model` errs. Returns (x, loss, wrong, taken for wrong by the guide)."
     best, top, rows = x_k.clone(), torch.full(y.shape, -torch.inf, device=x.device), torch.arange(len(y), device=x.device)
@@ -156,7 +156,7 @@ def _chase(model, guide, x, y, x_k, steps, step, loss):
 @torch.no_grad()
 def _errs(model, x, y): return model(x).argmax(1) != y if len(x) else torch.zeros_like(y, dtype=torch.bool)
 
-# %% ../nbs/07_attacks.ipynb #ba9b27aa
+# %% ../nbs/07_attacks.ipynb #8b932050
 def _first(model, x, y, start, restarts, steps, step, loss):
     "Restarts of `_chase`; what the swift guide took for wrong and the model does not is chased once more without it."
     best, top = x.clone(), torch.full(y.shape, -torch.inf, device=x.device)
@@ -303,7 +303,7 @@ def ddn(
         best[todo[found]] = x_adv[found]
     return best
 
-# %% ../nbs/07_attacks.ipynb #1342b866
+# %% ../nbs/07_attacks.ipynb #7f5211b7
 _PACKAGE = dict(linf="Linf", l2="L2")
 _LEAST_CLASSES = {"apgd-t": 4, "apgd-dlr": 3}
 
@@ -328,7 +328,7 @@ def _by_package(run, x, y, seed, batch_size, label): # run(images, labels, seed)
 @torch.no_grad()
 def _classes(model, x): return model(x[:1]).shape[1]
 
-# %% ../nbs/07_attacks.ipynb #c4842d61
+# %% ../nbs/07_attacks.ipynb #aba593c7
 class _AllBroken(Exception): "Nothing is left to attack."
 
 
@@ -380,7 +380,7 @@ class _Early:
 class _APGD(_Early, APGDAttack): "On one loss."
 class _TargetedAPGD(_Early, APGDAttack_targeted): "Towards the likeliest wrong classes."
 
-# %% ../nbs/07_attacks.ipynb #03af3647
+# %% ../nbs/07_attacks.ipynb #7444ad21
 def _fairly(victim, x, y, attempts):
     "For each image the attempt with the largest margin, held against the best so far by fresh draws for both."
     best = x.clone()
@@ -433,7 +433,7 @@ def apgd(
         return _fairly(victim, x, y, _eot_attempts(attack, victim, x, y, targets, restarts)) if noisy else attack.perturb(x, y)
     return _by_package(run, x, y, seed, batch_size, name.upper())
 
-# %% ../nbs/07_attacks.ipynb #2465d553
+# %% ../nbs/07_attacks.ipynb #5078438a
 _SILENT = logging.Logger("silent"); _SILENT.disabled = True  # the package warns by it
 
 
@@ -445,31 +445,7 @@ def left_out(
     return {name: f"{name} compares the {least} largest logits, and there are {n_classes} classes."
             for name in attacks if n_classes < (least := _LEAST_CLASSES.get(name, 2))}
 
-# %% ../nbs/07_attacks.ipynb #559debc1
-class _FAB(FABAttack_PT):
-    "FAB with the gradients of a swift copy, if there is one, and success as the model judges."
-    def __init__(self, model, **settings):
-        self.swift = model.swift or model
-        super().__init__(model, **settings)
-
-    def attack_single_run(self, x, y=None, **how): self.labels = y; return super().attack_single_run(x, y, **how)
-
-    def _get_predicted_label(self, x):
-        label = self.swift(x).argmax(1)
-        if self.swift is not self.predict:
-            errs = label != self.labels
-            if errs.any(): label[errs] = self.predict(x[errs]).argmax(1)
-        return label
-
-    def _by(self, measure, *asked):
-        exact, self.predict = self.predict, self.swift
-        try: return measure(*asked)
-        finally: self.predict = exact
-
-    def get_diff_logits_grads_batch(self, *asked): return self._by(super().get_diff_logits_grads_batch, *asked)
-    def get_diff_logits_grads_batch_targeted(self, *asked): return self._by(super().get_diff_logits_grads_batch_targeted, *asked)
-
-
+# %% ../nbs/07_attacks.ipynb #032dc7f4
 def fab(
     model: nn.Module, # a classifier without noise, left as it was found
     x: torch.Tensor, # images [N,C,H,W] in [0,1]
@@ -490,12 +466,12 @@ def fab(
     if len(x) == 0 or eps == 0: return x.clone()
     model = freeze(model, probe=x[:2]); targets = min(9, _classes(model, x) - 1)
     def run(x, y, seed):
-        attack = _FAB(model, norm=_PACKAGE[norm], n_restarts=restarts, n_iter=steps, eps=1e9 if eps is None else eps,
+        attack = FABAttack_PT(model, norm=_PACKAGE[norm], n_restarts=restarts, n_iter=steps, eps=1e9 if eps is None else eps,
                       seed=seed, targeted=targeted, device=x.device, n_target_classes=targets)
         return attack.perturb(x, y)
     return _by_package(run, x, y, seed, batch_size, "FAB-T" if targeted else "FAB")
 
-# %% ../nbs/07_attacks.ipynb #b908ea86
+# %% ../nbs/07_attacks.ipynb #3ed7901d
 class _Square(SquareAttack):
     "Square that looks by `predict` and believes success only of `judge`."
     def margin_and_loss(self, x, y):
@@ -545,7 +521,7 @@ def square(
         return attack.perturb(x, y)
     return _by_package(run, x, y, seed, batch_size, "Square")
 
-# %% ../nbs/07_attacks.ipynb #304b843f
+# %% ../nbs/07_attacks.ipynb #694987ef
 _VERSIONS = dict(standard=("apgd-ce", "apgd-t", "fab-t", "square"), rand=("apgd-ce", "apgd-dlr"))
 _AUTOATTACKS = {
     "apgd-ce": apgd, "apgd-dlr": lambda *a, **k: apgd(*a, loss="dlr", **k), "apgd-t": lambda *a, **k: apgd(*a, loss="targeted", **k),
@@ -644,7 +620,7 @@ def in_batches(
             done.append(attack(model, some, labels, **kw)); bar.update(len(some))
     return torch.cat(done) if done else x.clone()
 
-# %% ../nbs/07_attacks.ipynb #840e3536
+# %% ../nbs/07_attacks.ipynb #0f495f4d
 def _seconds(model, x, y):
     "How long one gradient takes."
     input_gradient(model, x[:2], y[:2])
