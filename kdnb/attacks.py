@@ -19,6 +19,7 @@ from torch import nn
 from .basics import KdnbError, one_of, progress
 from .core import in_eval
 from .frozen import Frozen, freeze, variant
+from .inputs import NO_CLASS, NORMS, check_attack, classes
 from .noise import is_noisy
 from .smoothing import UNITS, Smoothed, input_noise, take
 
@@ -69,12 +70,9 @@ def input_gradient(
         for _ in range(n):
             z = answer(x); losses = _losses(loss, x, z, y); total = total + losses.detach() / n
             if backward: gradient = gradient + torch.autograd.grad(losses.sum(), x)[0] / n
-    return gradient if backward else None, total, z.detach().argmax(1) != y
+    return gradient if backward else None, total, classes(z.detach()) != y
 
 # %% ../nbs/07_attacks.ipynb #4eed9ee9
-_NORMS = ("linf", "l2")
-
-
 def _length(v): return v.flatten(1).norm(dim=1).view(-1, *[1] * (v.ndim - 1))
 
 
@@ -106,14 +104,6 @@ def _start(x, eps, norm, random=True):
 def _step(x, g, size, norm):
     "One step of steepest ascent."
     return x + size * (g.sign() if norm == "linf" else g / _length(g).clamp(min=1e-12))
-
-# %% ../nbs/07_attacks.ipynb #14d5f238
-def _door(x, y, eps, norm, norms=_NORMS):
-    "What must hold for any attack."
-    one_of(norm, norms, "norm")
-    if not 0 <= eps < math.inf: raise KdnbError(f"eps is {eps}. It must be finite and at least 0, as 8/255.")
-    if y.shape != x.shape[:1] or y.is_floating_point():
-        raise KdnbError(f"labels of shape {tuple(y.shape)} ({y.dtype}) for {len(x)} images. Give one whole number an image.")
 
 # %% ../nbs/07_attacks.ipynb #f996a532
 def _stronger(a, b):
@@ -154,7 +144,7 @@ def _chase(model, guide, x, y, x_k, steps, step, loss):
 
 
 @torch.no_grad()
-def _errs(model, x, y): return model(x).argmax(1) != y if len(x) else torch.zeros_like(y, dtype=torch.bool)
+def _errs(model, x, y): return classes(model(x)) != y if len(x) else torch.zeros_like(y, dtype=torch.bool)
 
 # %% ../nbs/07_attacks.ipynb #8b932050
 def _first(model, x, y, start, restarts, steps, step, loss):
@@ -190,7 +180,7 @@ def pgd(
     on_step=None, # called as on_step(k, x_k) for k = 0 (the start) .. steps
 ) -> torch.Tensor: # x_adv like x, with |x_adv - x| <= eps, in [0,1]
     "Projected gradient descent (Madry et al. 2018) on the loss, with EPGD/EOT for noisy models."
-    _door(x, y, eps, norm); one_of(random_start, _STARTS, "random_start"); one_of(unit, UNITS, "unit of sigma")
+    check_attack(x, y, eps, norm); one_of(random_start, _STARTS, "random_start"); one_of(unit, UNITS, "unit of sigma")
     one_of(keep, ("last", "best", "first"), "keep"); one_of(average, ("loss", "softmax"), "average")
     if not callable(loss): one_of(loss, LOSSES, "loss")
     if steps < 0 or restarts < 1 or draws < 1:
@@ -286,7 +276,7 @@ def ddn(
 ) -> torch.Tensor: # x_adv like x, in [0,1]: wrong and near; unchanged where wrong before or not to be broken
     "Decoupled direction and norm (Rony et al. 2019): the nearest error in l2, in few steps."
     if norm != "l2": raise KdnbError(f"ddn seeks in l2, not in {norm}. Use fab with eps=None, or pgd with an eps.")
-    _door(x, y, 0., norm)
+    check_attack(x, y, 0., norm)
     if steps < 1 or not 0 < gamma < 1 or init_norm <= 0:
         raise KdnbError(f"steps {steps}, gamma {gamma}, init_norm {init_norm}: "
                         "steps must be at least 1, gamma between 0 and 1, init_norm positive.")
@@ -346,7 +336,7 @@ class _Referee(nn.Module):
         if not (torch.is_grad_enabled() and x.requires_grad): return self.model(x)
         todo = (~self.broken).nonzero()[:, 0]
         z = self.guide(x if len(todo) == len(x) else x[todo])
-        claim = z.detach().argmax(1) != self.y[todo]
+        claim = classes(z.detach()) != self.y[todo]
         if claim.any(): self.note(todo[claim], x.detach()[todo[claim]])
         if self.broken.all(): raise _AllBroken
         if len(todo) < len(x): z = self.last.index_copy(0, todo, z)
@@ -418,7 +408,7 @@ def apgd(
     batch_size: int = 250, # images at a time
 ) -> torch.Tensor: # x_adv like x: changed where it succeeded; of a noisy model: the strongest found for each image
     "APGD (Croce & Hein 2020), by the authors' package."
-    _door(x, y, eps, norm); name = _LOSSES[one_of(loss, _LOSSES, "loss")]
+    check_attack(x, y, eps, norm); name = _LOSSES[one_of(loss, _LOSSES, "loss")]
     if len(x) == 0 or eps == 0: return x.clone()
     model, noisy = freeze(model, probe=x[:2]), _random(model)
     if why := left_out((name,), n := _classes(model, x)): raise KdnbError(f"{why[name]} Use loss='ce'.")
@@ -460,7 +450,7 @@ def fab(
     batch_size: int = 250, # images at a time
 ) -> torch.Tensor: # x_adv like x: changed where it succeeded
     "FAB (Croce & Hein 2020), by the authors' package."
-    _door(x, y, 0. if eps is None else eps, norm)
+    check_attack(x, y, 0. if eps is None else eps, norm)
     if _random(model): raise KdnbError("fab seeks a border, and a noisy model has none. Use apgd, and score by fresh votes.")
     if targeted and eps is None: raise KdnbError("fab with targets needs an eps. Use targeted=False for the nearest error.")
     if len(x) == 0 or eps == 0: return x.clone()
@@ -507,17 +497,19 @@ def square(
     seed: int = None, # of its random numbers; None: from torch's global generator
     batch_size: int = 250, # images at a time
     rescale: bool = True, # let the squares shrink with the share of queries, not with their number
+    confirm=None, # images -> scores, asked anew where `decide` says that an image is lost: only then it is
 ) -> torch.Tensor: # x_adv like x: changed where the attack succeeded
     "The Square attack (Andriushchenko et al. 2020), by the authors' package."
-    _door(x, y, eps, norm)
+    check_attack(x, y, eps, norm)
     if norm == "l2" and min(x.shape[2:]) < 5: raise KdnbError("square in l2 needs images of at least 5 x 5 pixels. Use linf.")
     if isinstance(decide, nn.Module):
         frozen = freeze(decide, probe=x[:2]); answer = Smoothed(frozen, draws) if _random(decide) else frozen
     else: frozen, answer = None, decide
-    guide, twice = frozen and frozen.swift or answer, answer is not frozen or frozen.swift
+    guide = frozen and frozen.swift or answer
+    judge = confirm or (answer if frozen and (frozen.swift or answer is not frozen) else None)
     def run(x, y, seed):
         attack = _Square(_scores(guide), norm=_PACKAGE[norm], n_queries=queries, eps=eps, seed=seed, resc_schedule=rescale)
-        attack.judge = _scores(answer) if twice else None
+        attack.judge = judge and _scores(judge)
         return attack.perturb(x, y)
     return _by_package(run, x, y, seed, batch_size, "Square")
 
@@ -543,7 +535,7 @@ def autoattack(
 ) -> torch.Tensor: # x_adv like x: changed where an attack succeeded; of a noisy model: the strongest for each image
     "AutoAttack (Croce & Hein 2020), by the authors' package; without those attacks that so few classes do not allow."
     noisy = _random(model); version = one_of(version or ("rand" if noisy else "standard"), _VERSIONS, "version")
-    _door(x, y, eps, norm); names = _VERSIONS[version] if attacks is None else tuple(attacks)
+    check_attack(x, y, eps, norm); names = _VERSIONS[version] if attacks is None else tuple(attacks)
     if not names: raise KdnbError(f"attacks is empty. Choose from {', '.join(_AUTOATTACKS)}, or None.")
     for name in names: one_of(name, _AUTOATTACKS, "attack")
     if draws < 1: raise KdnbError(f"draws is {draws}. Ask for at least 1.")
@@ -587,7 +579,8 @@ def correct(
     def right(z, y):
         if not 1 <= top <= z.shape[1]:
             raise KdnbError(f"top is {top}, but the model knows {z.shape[1]} classes. Give 1 to {z.shape[1]}.")
-        return z.argmax(1) == y if top == 1 else (z.topk(top, 1).indices == y[:, None]).any(1)
+        named = classes(z)
+        return named == y if top == 1 else (z.topk(top, 1).indices == y[:, None]).any(1) & (named != NO_CLASS)
     parts = [slice(i, i + batch_size) for i in range(0, len(y), batch_size)]
     with in_eval(model): return torch.cat([right(model(take(x, part)), y[part]) for part in parts])
 
@@ -669,7 +662,7 @@ def fastest(
     seconds: float = 3., # for the measurements; the check on 50 images takes more in a large network
 ) -> Frozen: # for all attacks of an evaluation: answers in float32, gradients from its `swift` copy; `note` names it
     "A frozen copy, with the fastest gradients that this machine has for this network and that break as many images."
-    _door(x, y, eps, norm); frozen, x, y = freeze(model, probe=x[:2]), x[:50], y[:50]
+    check_attack(x, y, eps, norm); frozen, x, y = freeze(model, probe=x[:2]), x[:50], y[:50]
     if not frozen.copied or frozen.dtype is not torch.float32 or _random(model) or eps == 0: return frozen
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         right = ~_errs(frozen, x, y); x, y = x[right], y[right]

@@ -262,39 +262,13 @@ def _ddn(suite, target, n_classes):
     return attack
 
 # %% ../nbs/14_evaluation.ipynb #fin3
-_behind = LOSSES["margin"]  # how far the label is behind the best wrong class
-
-
 def _log_mean(tally): return tally.scores("soft").clamp(min=1e-12).log()
 
 
-def _referee(draw, target, y):
-    "What Square asks about images with labels y. A gain counts when fresh draws confirm it, an end when a vote does."
-    best, alive = None, torch.arange(len(y), device=y.device)
-    def ask(x):
-        nonlocal best, alive
-        if best is None:  # who is attacked? All: votes found them right
-            best = y.new_full((len(y),), torch.inf, dtype=torch.float32); return nn.functional.one_hot(y).float()
-        z = draw(x)
-        if len(x) != len(alive):  # the end: the lost ones are handed back
-            lost = torch.ones_like(y, dtype=torch.bool).index_fill(0, alive, False); z[lost, y[lost]] = -1e3
-            return z
-        own = y[alive]; gains = (_behind(z, own) > -best[alive]).nonzero()[:, 0]
-        if len(gains): z[gains] = draw(x[gains])
-        claims = (_behind(z, own) >= 0).nonzero()[:, 0]
-        if len(claims): z[claims] = _voted(target, x[claims], own[claims])
-        left = -_behind(z, own); best[alive] = best[alive].minimum(left); alive = alive[left > 0]
-        return z
-    return ask
-
-
-def _voted(target, x, y) -> torch.Tensor: # [N,C]
-    "The log of the mean softmax in a fresh vote; the label is its largest entry where the vote is right, and only there."
-    tally = monte_carlo(target.original, x, target.draws, target.sigma, target.unit)
-    z, right = _log_mean(tally), tally.predict(target.rule) == y
-    others = _behind(z, y) + z.gather(1, y[:, None])[:, 0]  # the best wrong class
-    z[torch.arange(len(y), device=y.device), y] = torch.where(right, (others + 1e-3).maximum(z.gather(1, y[:, None])[:, 0]), others - 1)
-    return z
+def _elected(target, x) -> torch.Tensor: # [N,C]
+    "The log of the mean softmax in a fresh vote, its winner put first."
+    tally = monte_carlo(target.original, x, target.draws, target.sigma, target.unit); z = _log_mean(tally)
+    return z.scatter(1, tally.predict(target.rule).clamp(min=0)[:, None], z.amax(1, keepdim=True) + 1e-3)
 
 
 def _square(suite, target, n_classes):
@@ -303,7 +277,8 @@ def _square(suite, target, n_classes):
     if not suite.queries: return "it was given no queries"
     if not target.random: return lambda m, x, y: square(target.model, x, y, **options)  # the exact network, whatever climbs
     def draw(x): return _log_mean(monte_carlo(target.original, x, suite.query_draws, target.sigma, target.unit))
-    return lambda m, x, y: square(_referee(draw, target, y) if suite.confirm else draw, x, y, **options)
+    if suite.confirm: options["confirm"] = partial(_elected, target)
+    return lambda m, x, y: square(draw, x, y, **options)
 
 
 def _autoattack(suite, target, n_classes):
