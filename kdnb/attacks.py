@@ -124,7 +124,7 @@ def _climb(measure, step, x_k, steps, keep, on_step):
         if k < steps: x_k = step(x_k, gradient)
     return best
 
-# %% ../nbs/07_attacks.ipynb #c9ab4fb2
+# %% ../nbs/07_attacks.ipynb #dfd813db
 def _chase(model, guide, x, y, x_k, steps, step, loss):
     "One run from x_k by `guide`'s gradients until `model` errs. Returns (x, loss, wrong, taken for wrong by the guide)."
     best, top, rows = x_k.clone(), torch.full(y.shape, -torch.inf, device=x.device), torch.arange(len(y), device=x.device)
@@ -146,7 +146,7 @@ def _chase(model, guide, x, y, x_k, steps, step, loss):
 @torch.no_grad()
 def _errs(model, x, y): return classes(model(x)) != y if len(x) else torch.zeros_like(y, dtype=torch.bool)
 
-# %% ../nbs/07_attacks.ipynb #8b932050
+# %% ../nbs/07_attacks.ipynb #3f7d0a60
 def _first(model, x, y, start, restarts, steps, step, loss):
     "Restarts of `_chase`; what the swift guide took for wrong and the model does not is chased once more without it."
     best, top = x.clone(), torch.full(y.shape, -torch.inf, device=x.device)
@@ -293,7 +293,7 @@ def ddn(
         best[todo[found]] = x_adv[found]
     return best
 
-# %% ../nbs/07_attacks.ipynb #7f5211b7
+# %% ../nbs/07_attacks.ipynb #7a1d6832
 _PACKAGE = dict(linf="Linf", l2="L2")
 _LEAST_CLASSES = {"apgd-t": 4, "apgd-dlr": 3}
 
@@ -318,7 +318,7 @@ def _by_package(run, x, y, seed, batch_size, label): # run(images, labels, seed)
 @torch.no_grad()
 def _classes(model, x): return model(x[:1]).shape[1]
 
-# %% ../nbs/07_attacks.ipynb #aba593c7
+# %% ../nbs/07_attacks.ipynb #b6ed92e9
 class _AllBroken(Exception): "Nothing is left to attack."
 
 
@@ -370,7 +370,7 @@ class _Early:
 class _APGD(_Early, APGDAttack): "On one loss."
 class _TargetedAPGD(_Early, APGDAttack_targeted): "Towards the likeliest wrong classes."
 
-# %% ../nbs/07_attacks.ipynb #7444ad21
+# %% ../nbs/07_attacks.ipynb #a1f7fe56
 def _fairly(victim, x, y, attempts):
     "For each image the attempt with the largest margin, held against the best so far by fresh draws for both."
     best = x.clone()
@@ -423,7 +423,7 @@ def apgd(
         return _fairly(victim, x, y, _eot_attempts(attack, victim, x, y, targets, restarts)) if noisy else attack.perturb(x, y)
     return _by_package(run, x, y, seed, batch_size, name.upper())
 
-# %% ../nbs/07_attacks.ipynb #5078438a
+# %% ../nbs/07_attacks.ipynb #0b47742e
 _SILENT = logging.Logger("silent"); _SILENT.disabled = True  # the package warns by it
 
 
@@ -435,7 +435,7 @@ def left_out(
     return {name: f"{name} compares the {least} largest logits, and there are {n_classes} classes."
             for name in attacks if n_classes < (least := _LEAST_CLASSES.get(name, 2))}
 
-# %% ../nbs/07_attacks.ipynb #032dc7f4
+# %% ../nbs/07_attacks.ipynb #3c0d8309
 def fab(
     model: nn.Module, # a classifier without noise, left as it was found
     x: torch.Tensor, # images [N,C,H,W] in [0,1]
@@ -461,7 +461,7 @@ def fab(
         return attack.perturb(x, y)
     return _by_package(run, x, y, seed, batch_size, "FAB-T" if targeted else "FAB")
 
-# %% ../nbs/07_attacks.ipynb #3ed7901d
+# %% ../nbs/07_attacks.ipynb #2c54fd76
 class _Square(SquareAttack):
     "Square that looks by `predict` and believes success only of `judge`."
     def margin_and_loss(self, x, y):
@@ -513,7 +513,7 @@ def square(
         return attack.perturb(x, y)
     return _by_package(run, x, y, seed, batch_size, "Square")
 
-# %% ../nbs/07_attacks.ipynb #694987ef
+# %% ../nbs/07_attacks.ipynb #7fa2bc9b
 _VERSIONS = dict(standard=("apgd-ce", "apgd-t", "fab-t", "square"), rand=("apgd-ce", "apgd-dlr"))
 _AUTOATTACKS = {
     "apgd-ce": apgd, "apgd-dlr": lambda *a, **k: apgd(*a, loss="dlr", **k), "apgd-t": lambda *a, **k: apgd(*a, loss="targeted", **k),
@@ -613,7 +613,7 @@ def in_batches(
             done.append(attack(model, some, labels, **kw)); bar.update(len(some))
     return torch.cat(done) if done else x.clone()
 
-# %% ../nbs/07_attacks.ipynb #0f495f4d
+# %% ../nbs/07_attacks.ipynb #fe79071d
 def _seconds(model, x, y):
     "How long one gradient takes."
     input_gradient(model, x[:2], y[:2])

@@ -111,7 +111,7 @@ def _twin(model):
     twin.requires_grad_(False); twin._forward_hooks.clear()
     return twin
 
-# %% ../nbs/06_frozen.ipynb #a27bc16b
+# %% ../nbs/06_frozen.ipynb #3d28072d
 _known = weakref.WeakKeyDictionary()  # model -> (its modules, its pairs)
 
 
@@ -203,7 +203,7 @@ class _Function(nn.Module):
     def __init__(self, answer): super().__init__(); self.answer = answer
     def forward(self, x): return self.answer(x)
 
-# %% ../nbs/06_frozen.ipynb #8ff7da01
+# %% ../nbs/06_frozen.ipynb #83f735c8
 def _frozen_copy(model, channels_last, bf16, compile, probe):
     "A folded copy; an error where there can be none."
     if any(isinstance(m, torch.jit.ScriptModule) for m in model.modules()): raise TypeError("it is scripted or traced")
@@ -237,7 +237,7 @@ def freeze(
         note = f"The network is asked as it is, not as a faster copy ({why}): the same numbers, in up to three times the time."
         return Frozen(model, channels_last, bf16, False, note)
 
-# %% ../nbs/06_frozen.ipynb #667f1910
+# %% ../nbs/06_frozen.ipynb #cadcc8c3
 def variant(
     frozen: Frozen, # left as it is
     bf16: bool, # convolutions and linear layers in bfloat16
