@@ -137,7 +137,7 @@ def strong_attack(
     **options, # of `pgd` (loss="margin") or `in_batches` (label)
 ) -> torch.Tensor: # x_adv like x
     "PGD to be believed: the best iterate; on a random model the last one, with the mean softmax of fresh draws."
-    noise = dict(draws=draws, sigma=sigma, keep="last") if sigma > 0 or is_noisy(model) else dict(keep="best")
+    noise = dict(draws=draws, sigma=sigma, keep="last") if sigma > 0 or is_noisy(model) else dict(keep="first" if getattr(model, "swift", None) else "best")
     settings = dict(label="strong attack", average="softmax", eps=eps, steps=steps, restarts=restarts) | noise | options
     return in_batches(pgd, model, x, y, 250, **settings)
 

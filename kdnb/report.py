@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .attacks import NAMED_ATTACKS, ddn, freeze, in_batches, pgd
+from .attacks import NAMED_ATTACKS, ddn, fastest, in_batches, pgd
+from .frozen import freeze
 from .basics import KdnbError, progress, save_json
 from .checkpoints import open_model
 from .core import count_cost, count_parameters, get_device, set_seed
@@ -319,8 +320,9 @@ def evaluate(
                   **dict(also=("fgsm", "pgd-20"), queries=2000 if target.random else 5000, query_draws=16) | suite)
     some, climbs, notes = balanced_subset(images, min(few, len(images))), has_gradient(net, images), _input_notes(target, x, y, n_classes)
     if progress: print(*notes, sep="\n", end="\n" * bool(notes), file=sys.stderr)  # before the long part
+    victim = fastest(net, x, y, eps, norm) if climbs else target.model; notes += [victim.note] * bool(victim.note)
     with _Meter(net, _plan(suite, target, n_classes, len(images), len(some), climbs), progress) as meter:
-        found, costs = evaluate_model(target, images, suite, seed=seed, before=meter.begin, notes=notes, victim=target.model)
+        found, costs = evaluate_model(target, images, suite, seed=seed, before=meter.begin, notes=notes, victim=victim)
         right = found["votes"]
         left = dict(zip(images.ids.tolist(), survivors(right).tolist()))
         meter.begin("checks", len(some)); checks = _checks(target, some, suite, right, seed)
