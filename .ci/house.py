@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in sorted((ROOT/"kdnb").rglob("*.py")) if p.stem not in ("__init__", "_modidx")}
 NOTEBOOKS = [p for p in sorted((ROOT/"nbs").rglob("*.ipynb")) if not any(d.startswith(".") for d in p.relative_to(ROOT).parts)]
-MACHINERY, ALL = 180_000, 550_000 # characters
+MACHINERY, ALL = 180_000, 660_000 # characters
 text_of = lambda path: path.read_text(encoding="utf-8")
 
 
