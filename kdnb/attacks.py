@@ -19,7 +19,7 @@ from torch import nn
 from .basics import KdnbError, one_of, progress
 from .core import in_eval
 from .frozen import Frozen, freeze, variant
-from .inputs import NO_CLASS, NORMS, check_attack, classes
+from .inputs import NO_CLASS, NORMS, check_attack, classes, farthest
 from .noise import is_noisy
 from .smoothing import UNITS, Smoothed, input_noise, take
 
@@ -628,7 +628,7 @@ def _as_strong(exact, fast, x, y, eps, norm):
     def broken(model, eps, seed):
         torch.manual_seed(seed)
         return int(_errs(exact, pgd(model, x, y, eps, 10, norm=norm, keep="first"), y).sum())
-    radius = eps if broken(exact, eps, 0) >= .1 * len(y) else 4 * eps
+    radius = eps if broken(exact, eps, 0) >= .1 * len(y) else min(4 * eps, farthest(x, norm))
     counts = torch.zeros(2)
     for seed in (0, 1):
         counts += torch.tensor([broken(model, radius, seed) for model in (exact, fast)])

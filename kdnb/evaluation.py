@@ -23,7 +23,7 @@ from .attacks import (LOSSES, NAMED_ATTACKS, autoattack, correct, ddn, freeze, i
 from .basics import KdnbError, one_of, progress
 from .core import count_cost, in_eval, set_seed
 from .data import Images
-from .inputs import short_error
+from .inputs import farthest, short_error
 from .losses import bound_terms
 from .noise import is_noisy
 from .rows import answer_rows, by_attack
@@ -441,7 +441,7 @@ def attack_strength(
     "Accuracy against steps, radius and, of a random model, noise draws a gradient."
     target, own, rows = as_target(target), dict(steps=suite.steps, eps=suite.eps, draws=suite.draws), []
     values = dict(steps=sorted({0, 1, 2, 5, 10, 20, suite.steps, 2 * suite.steps}),
-                  eps=[suite.eps * f for f in (0, .25, .5, .75, 1, 1.5, 2, 3, 4)],
+                  eps=sorted({min(suite.eps * f, farthest(x, suite.norm)) for f in (0, .25, .5, .75, 1, 1.5, 2, 3, 4)}),
                   draws=sorted({1, 4, suite.draws, 4 * suite.draws}) if target.random else [])
     points = [(kind, v) for kind, some in values.items() if kind in kinds for v in some]
     with progress(len(points), "how strong is the attack") as bar:

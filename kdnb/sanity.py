@@ -17,6 +17,7 @@ from torch import nn
 from .attacks import pgd
 from .core import in_eval
 from .evaluation import LATE, Target, as_target, image_gradient, survivors
+from .inputs import farthest
 from .noise import is_noisy, noise_off
 from .rows import by_attack
 from .statistics import interval
@@ -212,7 +213,7 @@ def sanity_checks(
     by_steps = {f"{k} step{'s' * (k > 1)}": full if k == steps else right(eps, k) for k in few}
     rows += [against, *_check_order("more steps", {"0 steps": clean, **by_steps}, target.random, ("0 steps",))]
     def size(e): return f"{e*255:.3g}/255" if norm == "linf" else f"{e:.3g}"
-    by_eps = {size(e): full if e == eps else right(e, steps) for e in (eps/4, eps/2, eps, 2*eps)}
+    by_eps = {size(e): full if e == eps else right(e, steps) for e in (eps/4, eps/2, eps, min(2*eps, farthest(x, norm)))}
     grey = right(far, max(steps, 20))
     rows += _check_order("larger eps", by_eps, target.random)
     rows += [_row("a large eps", not grey.any(), f"{int(grey.sum())} of {len(x)} images are right within eps = {far:.3g}")]
