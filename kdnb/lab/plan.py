@@ -262,7 +262,8 @@ def _start_engine(calls: list, runs: Path, jobs: int, data: str, keep_going: boo
                   "--slurm-init-seconds-before-status-checks", 5, "--jobs", jobs, "--latency-wait", 60,
                   "--default-resources", *(f"{k}={v}" for k, v in slurm.items())]
     else: words += ["--cores", jobs, *["--resources", f"kdnb_gpus={len(gpus)}"] * bool(gpus)]
-    code = "import sys; from kdnb.lab.execute import follow; follow(); import snakemake.cli as s; s.main(sys.argv[1:])"
+    code = ("import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n" # it may have been ignored (nohup, &)
+            "from kdnb.lab.execute import follow; follow(); import snakemake.cli as s; s.main(sys.argv[1:])")
     env = dict(os.environ, KDNB_DATA=data, KDNB_GPUS=",".join(gpus), PYTHONSAFEPATH="1", PYTHONWARNINGS="ignore")
     with open(logs/"snakemake.out", "wb") as log:
         return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], env=env, stdin=subprocess.DEVNULL,
